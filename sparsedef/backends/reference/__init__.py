@@ -1,0 +1,21 @@
+"""The reference backend: plain torch, any device, the oracle for all others."""
+
+from __future__ import annotations
+
+import torch
+
+from sparsedef.backends.base import Backend, Problem
+from sparsedef.backends.reference.lasso import lasso
+from sparsedef.backends.reference.omp import omp
+from sparsedef.backends.reference.support_solve import support_solve
+
+
+def _reasons(problem: Problem) -> list[str]:
+    if problem.dtype in (torch.float32, torch.float64):
+        return []
+    return [f"it works in float32 and float64, not {problem.dtype}"]
+
+
+BACKEND = Backend(
+    "reference", {"lasso": lasso, "omp": omp, "support_solve": support_solve}, _reasons
+)

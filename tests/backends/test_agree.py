@@ -1,0 +1,100 @@
+"""Every backend gives the reference's answer on every shape, into memory full of NaN."""
+
+import pytest
+import torch
+from conftest import able_backends
+
+from sparsedef.backends import BACKENDS, Problem, Status
+from sparsedef.testing import TOLERANCES, lasso_objective, make_problem
+
+# B, M, N: ones, primes, no multiple of a vector or a tile, empty, wide, tall.
+SHAPES = [(1, 1, 1), (1, 7, 5), (3, 13, 31), (17, 16, 64), (37, 23, 130), (0, 8, 12), (5, 40, 9)]
+DTYPES = [torch.float32, torch.float64]
+LASSO = [(a, n) for a in ("active_set", "ista", "fista") for n in (False, True)]
+DEVICE = torch.device("cpu")
+
+
+def others(op: str, dtype: torch.dtype, **options: object) -> list[str]:
+    problem = Problem(op, 8, 16, 32, dtype, DEVICE, options)
+    return [name for name in able_backends(problem) if name != "reference"]
+
+
+@pytest.mark.usefixtures("nan_filled_memory")
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("selection", ["omp", "ols"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_omp_agrees(shape: tuple[int, int, int], selection: str, dtype: torch.dtype) -> None:
+    x, dictionary = make_problem(*shape, dtype=dtype)
+    k = min(4, *shape[1:])
+    tol = torch.full((shape[0],), 1e-3, dtype=dtype)
+    expected = BACKENDS["reference"].functions["omp"](x, dictionary, k, tol, selection)
+    for name in others("omp", dtype, selection=selection, n_nonzero=k):
+        found = BACKENDS[name].functions["omp"](x, dictionary, k, tol, selection)
+        for ours, theirs in zip(found, expected, strict=True):
+            assert ours.dtype == theirs.dtype
+            assert ours.shape == theirs.shape
+        assert torch.equal(found[0], expected[0]), name
+        close = TOLERANCES[dtype].close
+        torch.testing.assert_close(found[1], expected[1], atol=close, rtol=close)
+        torch.testing.assert_close(found[2], expected[2], atol=close, rtol=close)
+        assert torch.equal(found[3], expected[3])
+        assert torch.equal(found[4], expected[4])
+
+
+@pytest.mark.usefixtures("nan_filled_memory")
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("algorithm", "nonnegative"), LASSO)
+@pytest.mark.parametrize("slots", ["dense", "compact"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_lasso_agrees(
+    shape: tuple[int, int, int], slots: str, algorithm: str, nonnegative: bool, dtype: torch.dtype
+) -> None:
+    names = others("lasso", dtype, algorithm=algorithm, nonnegative=nonnegative)
+    if not names:
+        pytest.skip(f"only the reference has {algorithm} here")
+    x, dictionary = make_problem(*shape, dtype=dtype, correlation=0.3)
+    alpha = torch.linspace(0.02, 0.4, max(shape[0], 1), dtype=dtype)[: shape[0]]
+    n_slots = 0 if slots == "dense" else min(shape[1:])
+    tol = TOLERANCES[dtype].gap
+    arguments = (x, dictionary, alpha, None, nonnegative, tol, 5000, algorithm)
+    expected = BACKENDS["reference"].functions["lasso"](*arguments, 0)
+    for name in names:
+        found = BACKENDS[name].functions["lasso"](*arguments, n_slots)
+        indices, values, residual, gap, _, status = found
+        codes = dense(indices, values, shape[2])
+        torch.testing.assert_close(residual, x - codes @ dictionary, atol=1e-5, rtol=0)
+        assert (status == int(Status.CONVERGED)).all(), name
+        assert (gap <= tol).all()
+        ours = lasso_objective(x, dictionary, codes, alpha)
+        theirs = lasso_objective(x, dictionary, expected[1], alpha)
+        # Both are within the gap of the minimum, and ||x||^2 / 2 = 1/2.
+        assert ((ours - theirs).abs() <= tol).all(), name
+
+
+def dense(indices: torch.Tensor, values: torch.Tensor, n_atoms: int) -> torch.Tensor:
+    if indices.shape[1] == 0:
+        return values
+    codes = values.new_zeros(len(values), n_atoms)
+    return codes.scatter_add(1, indices.clamp_min(0), values)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("op", ["lasso", "omp"])
+def test_a_bad_row_is_marked_the_same_everywhere(op: str, dtype: torch.dtype) -> None:
+    x, dictionary = make_problem(6, 12, 20, dtype=dtype)
+    x[1, 3], x[4, 0] = torch.nan, torch.inf
+    level = torch.full((6,), 0.1, dtype=dtype)
+    for name in able_backends(Problem(op, 6, 12, 20, dtype, DEVICE, {"algorithm": "active_set"})):
+        function = BACKENDS[name].functions[op]
+        if op == "omp":
+            outputs = function(x, dictionary, 3, level * 0, "omp")
+        else:
+            outputs = function(x, dictionary, level, None, False, 1e-4, 100, "active_set", 12)
+        indices, values, residual = outputs[:3]
+        n_iter, status = outputs[-2:]
+        bad = torch.tensor([False, True, False, False, True, False])
+        assert torch.equal(status == int(Status.NONFINITE), bad), name
+        assert torch.equal(values.isnan().all(dim=1), bad), name
+        assert torch.equal(residual.isnan().all(dim=1), bad), name
+        assert (indices[bad] == -1).all(), name
+        assert (n_iter[bad] == 0).all(), name

@@ -1,0 +1,27 @@
+"""Fixtures for all tests. One thread: many small tensors gain nothing from more."""
+
+import pytest
+import torch
+
+from sparsedef.backends import BACKENDS, Problem
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def nan_filled_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fills fresh memory with NaN (or a large negative int): an unwritten output shows at once."""
+    empty, empty_like = torch.empty, torch.empty_like
+
+    def spoil(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.fill_(torch.nan if tensor.is_floating_point() else -(2**30))
+
+    monkeypatch.setattr(torch, "empty", lambda *a, **k: spoil(empty(*a, **k)))
+    monkeypatch.setattr(torch, "empty_like", lambda *a, **k: spoil(empty_like(*a, **k)))
+
+
+def able_backends(problem: Problem) -> list[str]:
+    """The backends that can serve ``problem`` on this machine."""
+    return [name for name, backend in BACKENDS.items() if not backend.why_not(problem)]
