@@ -93,9 +93,8 @@ def doctor() -> bool:
     started = time.perf_counter()
     passed = [_check(name, device) for name in ORDER for device in _devices(name)]
     is_well = all(passed)
-    print(
-        f"\n{'all well' if is_well else 'SOMETHING IS WRONG'}, {time.perf_counter() - started:.1f} s"
-    )
+    verdict = "all well" if is_well else "SOMETHING IS WRONG"
+    print(f"\n{verdict}, {time.perf_counter() - started:.1f} s")
     return is_well
 
 
