@@ -1,0 +1,170 @@
+// sparsedef._C: the native kernels, for sparsedef/backends. Arrays come as addresses
+// (Tensor.data_ptr()) so that neither torch nor its headers are needed here; the caller keeps them
+// alive, contiguous and of the stated sizes. All functions release the GIL.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+
+#include "cpu/dispatch.h"
+#ifdef SPARSEDEF_CUDA_ARCHITECTURES
+#include "cuda/tasks.h"
+#endif
+
+namespace py = pybind11;
+
+namespace {
+
+using Address = std::uintptr_t;
+
+template <class T>
+T* at(Address address) {
+    return reinterpret_cast<T*>(address);
+}
+
+template <class T>
+void omp_cpu(Address x, Address dictionary, Address tol, Address indices, Address values,
+             Address residual, Address n_iter, Address status, long n_signals, long n_features,
+             long n_atoms, int n_nonzero, bool is_ols, int n_threads) {
+    sparsedef::active_kernels().omp(sparsedef::OmpTask<T>{
+        at<const T>(x), at<const T>(dictionary), at<const T>(tol), at<std::int64_t>(indices),
+        at<T>(values), at<T>(residual), at<std::int32_t>(n_iter), at<std::int32_t>(status),
+        n_signals, n_features, n_atoms, n_nonzero, is_ols, n_threads});
+}
+
+template <class T>
+void lasso_cpu(Address x, Address dictionary, Address alpha, Address init, Address indices,
+               Address values, Address residual, Address gap, Address n_iter, Address status,
+               long n_signals, long n_features, long n_atoms, long slots, bool is_nonnegative,
+               double tol, int max_iter, int n_threads) {
+    sparsedef::active_kernels().lasso(sparsedef::LassoTask<T>{
+        at<const T>(x), at<const T>(dictionary), at<const T>(alpha), at<const T>(init),
+        at<std::int64_t>(indices), at<T>(values), at<T>(residual), at<T>(gap),
+        at<std::int32_t>(n_iter), at<std::int32_t>(status), n_signals, n_features, n_atoms, slots,
+        is_nonnegative, tol, max_iter, n_threads});
+}
+
+void define_cpu(py::module_& module) {
+    using namespace py::literals;
+    using NoGil = py::call_guard<py::gil_scoped_release>;
+    const auto omp = [&](const char* name, auto function) {
+        module.def(name, function, NoGil(), py::kw_only(), "x"_a, "dictionary"_a, "tol"_a,
+                   "indices"_a, "values"_a, "residual"_a, "n_iter"_a, "status"_a, "n_signals"_a,
+                   "n_features"_a, "n_atoms"_a, "n_nonzero"_a, "is_ols"_a, "n_threads"_a);
+    };
+    omp("omp_cpu_float", &omp_cpu<float>);
+    omp("omp_cpu_double", &omp_cpu<double>);
+    const auto lasso = [&](const char* name, auto function) {
+        module.def(name, function, NoGil(), py::kw_only(), "x"_a, "dictionary"_a, "alpha"_a,
+                   "init"_a, "indices"_a, "values"_a, "residual"_a, "gap"_a, "n_iter"_a, "status"_a,
+                   "n_signals"_a, "n_features"_a, "n_atoms"_a, "slots"_a, "is_nonnegative"_a,
+                   "tol"_a, "max_iter"_a, "n_threads"_a);
+    };
+    lasso("lasso_cpu_float", &lasso_cpu<float>);
+    lasso("lasso_cpu_double", &lasso_cpu<double>);
+}
+
+#ifdef SPARSEDEF_CUDA_ARCHITECTURES
+
+template <class T>
+void omp_cuda_as(Address correlations, Address gram, Address norm2, Address energy, Address tol,
+                 Address workspace, Address indices, Address values, Address n_iter, Address status,
+                 long n_signals, int n, int n_nonzero, long n_groups, bool is_ols, int device,
+                 Address stream) {
+    sparsedef::omp_cuda(
+        sparsedef::OmpCudaTask<T>{
+            at<T>(correlations), at<const T>(gram), at<const T>(norm2), at<const T>(energy),
+            at<const T>(tol), at<T>(workspace), at<std::int64_t>(indices), at<T>(values),
+            at<std::int32_t>(n_iter), at<std::int32_t>(status), n_signals, n, n_nonzero, n_groups},
+        is_ols, device, at<void>(stream));
+}
+
+template <class T>
+void residual_cuda_as(Address x, Address dictionary, Address indices, Address values,
+                      Address residual, long n_signals, long n_features, int n_nonzero, int device,
+                      Address stream) {
+    sparsedef::residual_cuda(
+        sparsedef::ResidualCudaTask<T>{at<const T>(x), at<const T>(dictionary),
+                                       at<const std::int64_t>(indices), at<const T>(values),
+                                       at<T>(residual), n_signals, n_features, n_nonzero},
+        device, at<void>(stream));
+}
+
+template <class T>
+void lasso_small_cuda_as(Address gram, Address targets, Address alpha, Address codes,
+                         Address workspace, long n_problems, int size, bool is_nonnegative,
+                         double tol, long n_groups, int device, Address stream) {
+    sparsedef::lasso_small_cuda(
+        sparsedef::LassoSmallCudaTask<T>{at<const T>(gram), at<const T>(targets),
+                                         at<const T>(alpha), at<T>(codes), at<T>(workspace),
+                                         n_problems, size, is_nonnegative, tol, n_groups},
+        device, at<void>(stream));
+}
+
+void define_cuda(py::module_& module) {
+    using namespace py::literals;
+    using NoGil = py::call_guard<py::gil_scoped_release>;
+    const auto omp = [&](const char* name, auto function) {
+        module.def(name, function, NoGil(), py::kw_only(), "correlations"_a, "gram"_a, "norm2"_a,
+                   "energy"_a, "tol"_a, "workspace"_a, "indices"_a, "values"_a, "n_iter"_a,
+                   "status"_a, "n_signals"_a, "n"_a, "n_nonzero"_a, "n_groups"_a, "is_ols"_a,
+                   "device"_a, "stream"_a);
+    };
+    omp("omp_cuda_float", &omp_cuda_as<float>);
+    omp("omp_cuda_double", &omp_cuda_as<double>);
+    const auto residual = [&](const char* name, auto function) {
+        module.def(name, function, NoGil(), py::kw_only(), "x"_a, "dictionary"_a, "indices"_a,
+                   "values"_a, "residual"_a, "n_signals"_a, "n_features"_a, "n_nonzero"_a,
+                   "device"_a, "stream"_a);
+    };
+    residual("residual_cuda_float", &residual_cuda_as<float>);
+    residual("residual_cuda_double", &residual_cuda_as<double>);
+    const auto lasso = [&](const char* name, auto function) {
+        module.def(name, function, NoGil(), py::kw_only(), "gram"_a, "targets"_a, "alpha"_a,
+                   "codes"_a, "workspace"_a, "n_problems"_a, "size"_a, "is_nonnegative"_a, "tol"_a,
+                   "n_groups"_a, "device"_a, "stream"_a);
+    };
+    lasso("lasso_small_cuda_float", &lasso_small_cuda_as<float>);
+    lasso("lasso_small_cuda_double", &lasso_small_cuda_as<double>);
+    module.def("omp_cuda_numbers", &sparsedef::omp_numbers, "n"_a, "n_nonzero"_a, "is_ols"_a,
+               "Numbers of memory that one signal needs.");
+    module.def("lasso_cuda_numbers", &sparsedef::lasso_numbers, "size"_a,
+               "Numbers of memory that one problem needs.");
+    module.def("shared_memory_limit", &sparsedef::shared_memory_limit, "device"_a,
+               "Bytes of shared memory that a block may use.");
+}
+
+#endif
+
+py::dict capabilities() {
+    py::dict found;
+    found["compiled_isas"] = sparsedef::compiled_isas();
+    found["supported_isas"] = sparsedef::supported_isas();
+    found["active_isa"] = sparsedef::active_kernels().isa;
+#ifdef _OPENMP
+    found["openmp"] = true;
+#else
+    found["openmp"] = false;
+#endif
+#ifdef SPARSEDEF_CUDA_ARCHITECTURES
+    found["cuda_architectures"] = SPARSEDEF_CUDA_ARCHITECTURES;
+#else
+    found["cuda_architectures"] = "";
+#endif
+    return found;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_C, module) {
+    using namespace py::literals;
+    module.doc() = "Native kernels of sparsedef; called by sparsedef.backends only.";
+    define_cpu(module);
+#ifdef SPARSEDEF_CUDA_ARCHITECTURES
+    define_cuda(module);
+#endif
+    module.def("capabilities", &capabilities,
+               "Instruction sets compiled, supported and active; OpenMP; CUDA architectures.");
+    module.def("set_isa", &sparsedef::set_isa, "name"_a,
+               "Forces an instruction set by name, for tests; 'auto' chooses again.");
+}

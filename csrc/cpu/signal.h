@@ -1,0 +1,62 @@
+// One signal, made ready for a kernel: checked, padded, and scaled by a power of two.
+#pragma once
+#include "../lanes.h"
+#include "../status.h"
+#include "threads.h"
+
+namespace {
+
+// NaN and infinity are both not below infinity
+template <class T>
+bool is_finite(const T* x, long n) {
+    int n_bad = 0;
+    for (long t = 0; t < n; ++t) {
+        const T magnitude = x[t] < 0 ? -x[t] : x[t];
+        n_bad += !(magnitude <= (sizeof(T) == 4 ? T(3.4028235e38) : T(1.7976931348623157e308)));
+    }
+    return n_bad == 0;
+}
+
+template <class T>
+void fill(T* to, long n, T value) {
+    for (long t = 0; t < n; ++t) to[t] = value;
+}
+
+template <class T>
+constexpr T not_a_number() {
+    return T(__builtin_nanf(""));
+}
+
+// x . y over n numbers, n a multiple of 32
+template <class T>
+T dot(const T* x, const T* y, long n) {
+    using L = CpuLanes<T>;
+    typename L::F sum = L::broadcast(0);
+    for (long t = 0; t < n; t += L::W) sum = L::fma(L::load(x + t), L::load(y + t), sum);
+    return L::hsum(sum);
+}
+
+// y -= scale * x; every element rounds once
+template <class T>
+void subtract(T* __restrict__ y, T scale, const T* __restrict__ x, long n) {
+    for (long t = 0; t < n; ++t) y[t] = fused(-scale, x[t], y[t]);
+}
+
+// The power of two that brings the largest magnitude of x near 1: products then neither overflow
+// nor vanish, and since multiplying by it is exact, no bit of the answer changes.
+template <class T>
+T power_of_two_scale(const T* x, long n) {
+    T largest = 0;
+    for (long t = 0; t < n; ++t) {
+        const T magnitude = x[t] < 0 ? -x[t] : x[t];
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    if (largest == 0) return 1;
+    constexpr int kMost = sizeof(T) == 4 ? 126 : 1022;
+    int exponent = 0;
+    __builtin_frexp(double(largest), &exponent);
+    exponent = exponent > kMost ? kMost : exponent < -kMost ? -kMost : exponent;
+    return T(__builtin_ldexp(1.0, -exponent));
+}
+
+}  // namespace

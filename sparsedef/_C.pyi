@@ -1,0 +1,115 @@
+"""The native kernels: arrays as addresses, contiguous, of the stated sizes. See ``csrc``."""
+
+from typing import Any
+
+def capabilities() -> dict[str, Any]:
+    """Instruction sets compiled, supported and active; OpenMP; CUDA architectures."""
+
+def set_isa(name: str) -> None:
+    """Forces an instruction set by name, for tests; ``"auto"`` chooses again."""
+
+def omp_cpu_float(
+    *,
+    x: int,
+    dictionary: int,
+    tol: int,
+    indices: int,
+    values: int,
+    residual: int,
+    n_iter: int,
+    status: int,
+    n_signals: int,
+    n_features: int,
+    n_atoms: int,
+    n_nonzero: int,
+    is_ols: bool,
+    n_threads: int,
+) -> None: ...
+def lasso_cpu_float(
+    *,
+    x: int,
+    dictionary: int,
+    alpha: int,
+    init: int,
+    indices: int,
+    values: int,
+    residual: int,
+    gap: int,
+    n_iter: int,
+    status: int,
+    n_signals: int,
+    n_features: int,
+    n_atoms: int,
+    slots: int,
+    is_nonnegative: bool,
+    tol: float,
+    max_iter: int,
+    n_threads: int,
+) -> None: ...
+
+omp_cpu_double = omp_cpu_float
+lasso_cpu_double = lasso_cpu_float
+
+# Only in builds with CUDA
+
+def omp_cuda_float(
+    *,
+    correlations: int,
+    gram: int,
+    norm2: int,
+    energy: int,
+    tol: int,
+    workspace: int,
+    indices: int,
+    values: int,
+    n_iter: int,
+    status: int,
+    n_signals: int,
+    n: int,
+    n_nonzero: int,
+    n_groups: int,
+    is_ols: bool,
+    device: int,
+    stream: int,
+) -> None: ...
+def residual_cuda_float(
+    *,
+    x: int,
+    dictionary: int,
+    indices: int,
+    values: int,
+    residual: int,
+    n_signals: int,
+    n_features: int,
+    n_nonzero: int,
+    device: int,
+    stream: int,
+) -> None: ...
+def lasso_small_cuda_float(
+    *,
+    gram: int,
+    targets: int,
+    alpha: int,
+    codes: int,
+    workspace: int,
+    n_problems: int,
+    size: int,
+    is_nonnegative: bool,
+    tol: float,
+    n_groups: int,
+    device: int,
+    stream: int,
+) -> None: ...
+
+omp_cuda_double = omp_cuda_float
+residual_cuda_double = residual_cuda_float
+lasso_small_cuda_double = lasso_small_cuda_float
+
+def omp_cuda_numbers(n: int, n_nonzero: int, is_ols: bool) -> int:
+    """Numbers of memory that one signal needs."""
+
+def lasso_cuda_numbers(size: int) -> int:
+    """Numbers of memory that one problem needs."""
+
+def shared_memory_limit(device: int) -> int:
+    """Bytes of shared memory that a block may use."""

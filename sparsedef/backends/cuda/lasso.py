@@ -1,0 +1,104 @@
+"""LASSO on CUDA: working sets driven by torch, their small problems solved by the native kernel."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sparsedef import _C
+from sparsedef.backends.base import Status
+from sparsedef.backends.cuda.precision import full_float32
+from sparsedef.backends.slots import pack
+
+_MOST_GROUPS = 4096  # warps at work at once
+_WORKSPACE_BYTES = 1 << 28
+
+
+def lasso(
+    x: Tensor,
+    dictionary: Tensor,
+    alpha: Tensor,
+    init: Tensor | None,
+    nonnegative: bool,
+    tol: float,
+    max_iter: int,
+    algorithm: str,
+    slots: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Solves the LASSO of each signal; see ``sparsedef.lasso`` for the problem and the shapes.
+
+    Waits for the device once a round, to see which signals are done.
+    """
+    from sparsedef.backends.working_set import active_set
+
+    assert algorithm == "active_set", algorithm
+    finite = x.isfinite().all(dim=1)
+    signals = torch.where(finite[:, None], x, 0)
+    with full_float32():
+        codes, residual, gap, n_iter = active_set(
+            signals, dictionary, alpha, init, nonnegative, tol, max_iter, solve=solve_small
+        )
+    status = torch.where(gap <= tol, int(Status.CONVERGED), int(Status.MAX_ITER)).to(torch.int32)
+    indices = torch.empty((len(x), 0), dtype=torch.int64, device=x.device)
+    values = codes
+    if slots > 0:
+        indices, values, overflow = pack(codes, slots)
+        status = torch.where(overflow, int(Status.OVERFLOW), status)
+    return (
+        torch.where(finite[:, None], indices, -1),
+        torch.where(finite[:, None], values, torch.nan),
+        torch.where(finite[:, None], residual, torch.nan),
+        torch.where(finite, gap, torch.nan),
+        n_iter * finite,
+        torch.where(finite, status, int(Status.NONFINITE)),
+    )
+
+
+def solve_small(
+    gram: Tensor,
+    targets: Tensor,
+    codes: Tensor,
+    alpha: Tensor,
+    nonnegative: bool,
+    tol: float | None = None,
+) -> Tensor:
+    """Solves small LASSOs, min_z 1/2 z G z - c z + alpha ||z||_1, a warp each.
+
+    Args:
+        gram: ``[U, W, W]``; an atom with a zero row keeps its coefficient.
+        targets: The c, ``[U, W]``.
+        codes: Where to start, ``[U, W]``.
+        alpha: ``[U]``.
+        nonnegative: Demand z >= 0.
+        tol: Accuracy of the optimality conditions, relative to the largest target; some roundings
+            of the dtype when ``None``.
+
+    Returns:
+        codes ``[U, W]``.
+    """
+    gram, targets, alpha = gram.contiguous(), targets.contiguous(), alpha.contiguous()
+    codes = codes.clone(memory_format=torch.contiguous_format)
+    n_problems, size = targets.shape
+    device = gram.device
+    n_bytes = _C.lasso_cuda_numbers(size) * gram.element_size()
+    n_groups, workspace = 0, None
+    if n_bytes > _C.shared_memory_limit(device.index):
+        n_groups = max(1, min(n_problems, _MOST_GROUPS, _WORKSPACE_BYTES // n_bytes))
+        workspace = torch.empty(n_groups * n_bytes, dtype=torch.uint8, device=device)
+    is_double = gram.dtype == torch.float64
+    kernel = _C.lasso_small_cuda_double if is_double else _C.lasso_small_cuda_float
+    kernel(
+        gram=gram.data_ptr(),
+        targets=targets.data_ptr(),
+        alpha=alpha.data_ptr(),
+        codes=codes.data_ptr(),
+        workspace=0 if workspace is None else workspace.data_ptr(),
+        n_problems=n_problems,
+        size=size,
+        is_nonnegative=nonnegative,
+        tol=4 * torch.finfo(gram.dtype).eps if tol is None else tol,
+        n_groups=n_groups,
+        device=device.index,
+        stream=torch.cuda.current_stream(device).cuda_stream,
+    )
+    return codes
