@@ -149,7 +149,7 @@ def test_memory_is_flat_in_the_iterations() -> None:
 
 
 def test_frozen_support_projection_of_the_residual() -> None:
-    # seed-specs 1.2: dr/dx = I - P_S, which is self-adjoint, so backward is the same projection.
+    # dr/dx = I - P_S, which is self-adjoint, so backward is the same projection.
     x, dictionary, _ = problem(1)
     code = sparsedef.omp(x, dictionary, 3, layout="compact")
     incoming = torch.randn(1, 6, dtype=torch.float64)

@@ -85,7 +85,7 @@ def test_objective_equals_scikit_learns(nonnegative: bool) -> None:
 
 
 def test_code_ignores_what_no_atom_sees() -> None:
-    # seed-specs 1.1, oracle 1: D a = 0 leaves the code as it is and adds a to the residual.
+    # D a = 0 leaves the code as it is and adds a to the residual.
     x, dictionary = make_problem(10, 40, 25)
     basis = torch.linalg.svd(dictionary).Vh[25:]
     unseen = torch.randn(10, 15, dtype=torch.float64) @ basis
@@ -96,7 +96,7 @@ def test_code_ignores_what_no_atom_sees() -> None:
 
 @pytest.mark.parametrize("nonnegative", [False, True])
 def test_reconstruction_is_non_expansive(nonnegative: bool) -> None:
-    # seed-specs 1.1, oracle 2: ||D dz||^2 <= <D a, dz>, hence ||D dz|| <= ||a||.
+    # ||D dz||^2 <= <D a, dz>, hence ||D dz|| <= ||a||.
     x, dictionary = make_problem(30, 16, 60)
     moved = x + 0.3 * make_problem(30, 16, 60, seed=1)[0]
     one, two = (
@@ -106,6 +106,22 @@ def test_reconstruction_is_non_expansive(nonnegative: bool) -> None:
     inner = ((moved - x) @ dictionary.mT * (two - one)).sum(dim=1)
     assert (change.square().sum(dim=1) <= inner + 1e-9).all()
     assert (change.norm(dim=1) <= (moved - x).norm(dim=1) + 1e-9).all()
+
+
+def test_codes_move_no_further_than_the_isometry_constant_allows() -> None:
+    # k-sparse codes, ||dz|| <= sqrt(2 k) max|D a| / (1 - delta_2k).
+    x, dictionary = make_problem(200, 60, 10)
+    moved = x + 0.2 * make_problem(200, 60, 10, seed=1)[0]
+    one, two = lasso(x, dictionary, 0.14).codes, lasso(moved, dictionary, 0.14).codes
+    is_sparse = ((one != 0).sum(dim=1) <= 3) & ((two != 0).sum(dim=1) <= 3)
+    assert is_sparse.sum() > 50
+    subsets = torch.combinations(torch.arange(10), 6)
+    atoms = dictionary[subsets]
+    delta = (torch.linalg.eigvalsh(atoms @ atoms.mT) - 1).abs().max()
+    assert delta < 1
+    seen = ((moved - x) @ dictionary.mT).abs().amax(dim=1)
+    bound = 6**0.5 * seen / (1 - delta)
+    assert ((two - one).norm(dim=1) <= bound + 1e-9)[is_sparse].all()
 
 
 def test_alpha_per_signal_equals_one_call_each() -> None:

@@ -1,0 +1,57 @@
+"""Who takes part: one shape for sparsedef and its peers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from benchmarks.problems import LassoProblem, OmpProblem
+
+Problem = LassoProblem | OmpProblem
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to solve a problem.
+
+    Attributes:
+        name: ``library.function`` as shown in the tables.
+        library: What has to be installed, as named on the package index.
+        accepts: Says whether it has this problem's op, rule and constraint at all.
+        prepare: ``(problem, setting, threads)`` to a call without arguments: what is timed, from
+            the library's own array layout to its own result.
+        to_codes: The result of that call to dense codes ``[B, N]``; not timed.
+        settings: Accuracy settings, loose to tight; the first that passes the gate is timed.
+        most_work: Largest ``problem.work`` that is timed: beyond, it would make everybody wait.
+        missing: Why it cannot run here; ``None`` when it can.
+    """
+
+    name: str
+    library: str
+    accepts: Callable[[Problem], bool]
+    prepare: Callable[[Any, Any, int], Call]
+    to_codes: Callable[[Any, Problem], Tensor]
+    settings: tuple[Any, ...] = (None,)
+    most_work: float = float("inf")
+    missing: str | None = None
+
+    def why_not(self, problem: Problem) -> str | None:
+        """The note that stands in place of a timing; ``None`` when it can be timed."""
+        if self.missing is not None:
+            return self.missing
+        if problem.work > self.most_work:
+            return "left out: too slow at this size"
+        return None
+
+
+def missing_library(name: str, package: str) -> str | None:
+    """Tries ``import name``; returns a note when it fails, with the reason."""
+    try:
+        __import__(name)
+    except ImportError as error:
+        return f"{package} is not installed ({error})"
+    return None

@@ -1,0 +1,180 @@
+"""Times every backend and every Triton kernel on a GPU, behind the same gate as on the CPU.
+
+Run by ``gpu.sh``. The result file is written anew after each row, so that a run that is cut off
+leaves what it has. ``--device cpu --size tiny`` rehearses everything that needs no GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import torch
+
+import sparsedef
+from benchmarks.contestants import Problem
+from benchmarks.gate import GAP, GateError
+from benchmarks.machine import commit, machine
+from benchmarks.problems import LassoProblem, LassoSpec, OmpSpec
+from benchmarks.race import judge
+
+BACKENDS = ("cuda", "triton", "reference")
+ROUNDS = 10
+LASSO = {
+    "tiny": (LassoSpec("concepts", 8, 16, 32, 0.1),),
+    "full": (
+        LassoSpec("concepts", 64, 512, 4096, 0.1),
+        LassoSpec("concepts", 1024, 512, 1024, 0.075),
+        LassoSpec("concepts", 8192, 512, 4096, 0.1),
+        LassoSpec("concepts", 8192, 512, 10_000, 0.1),
+        LassoSpec("patches", 100_000, 64, 256, 0.4),
+    ),
+}
+_OMP = {
+    "tiny": (("patches", 16, 64, 32, 3),),
+    "full": (
+        ("patches", 100_000, 64, 256, 5),
+        ("patches", 1_000_000, 64, 256, 10),
+        ("concepts", 1024, 512, 4096, 32),
+    ),
+}
+OMP = {
+    size: tuple(OmpSpec(*sizes, rule) for sizes in table for rule in ("omp", "ols"))
+    for size, table in _OMP.items()
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One backend and algorithm on one problem."""
+
+    name: str
+    call: Callable[[], Any]
+
+
+def candidates(problem: Problem) -> Iterator[Candidate]:
+    """All backends, and for the LASSO all algorithms."""
+    for backend in BACKENDS:
+        if not isinstance(problem, LassoProblem):
+            yield Candidate(backend, _omp_call(problem, backend))
+            continue
+        for algorithm in ("active_set", "fista"):
+            yield Candidate(f"{backend}.{algorithm}", _lasso_call(problem, backend, algorithm))
+
+
+def _omp_call(problem: Any, backend: str) -> Callable[[], Any]:
+    return lambda: sparsedef.omp(
+        problem.x,
+        problem.dictionary,
+        problem.n_nonzero,
+        selection=problem.selection,
+        layout="compact",
+        backend=backend,
+    )
+
+
+def _lasso_call(problem: LassoProblem, backend: str, algorithm: str) -> Callable[[], Any]:
+    return lambda: sparsedef.lasso(
+        problem.x,
+        problem.dictionary,
+        problem.alpha,
+        algorithm=algorithm,
+        tol=GAP,
+        layout="compact",
+        backend=backend,
+    )
+
+
+def time_problem(problem: Problem, seconds: float) -> Iterator[dict[str, Any]]:
+    """Gates, then times each candidate for about ``seconds``; failures become notes."""
+    for candidate in candidates(problem):
+        row: dict[str, Any] = {"problem": problem.name, "name": candidate.name}
+        try:
+            codes = candidate.call().to_dense(len(problem.dictionary))
+            quality = judge(problem, codes)
+        except GateError as error:
+            yield {**row, "note": f"wrong: {error}"}
+        except (sparsedef.BackendError, torch.OutOfMemoryError) as error:
+            yield {**row, "note": str(error)[:300]}
+        else:
+            del codes
+            yield {**row, **quality.row, **measure(candidate.call, problem.x.device, seconds)}
+
+
+def measure(call: Callable[[], Any], device: torch.device, seconds: float) -> dict[str, float]:
+    """Median and quartiles in ms of warm calls, each waited for; peak memory of one call."""
+    is_cuda = device.type == "cuda"
+    if is_cuda:
+        torch.cuda.reset_peak_memory_stats()
+    taken: list[float] = []
+    started = time.perf_counter()
+    while len(taken) < 2 or (len(taken) < ROUNDS and time.perf_counter() - started < seconds):
+        if is_cuda:
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        call()
+        if is_cuda:
+            torch.cuda.synchronize()
+        taken.append(1e3 * (time.perf_counter() - start))
+    low, median, high = quantiles(taken, n=4, method="inclusive")
+    peak = torch.cuda.max_memory_allocated() / 2**20 if is_cuda else 0.0
+    return {"median_ms": median, "q1_ms": low, "q3_ms": high, "peak_mib": peak}
+
+
+def time_kernels(device: torch.device, size: str) -> Iterator[dict[str, Any]]:
+    """Times the Triton kernels one by one, for several tiles, beside torch's product."""
+    from benchmarks.triton_kernels import kernel_rows
+
+    yield from kernel_rows(device, size, lambda call: measure(call, device, 0.3))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Times sparsedef's GPU backends.")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--size", choices=("tiny", "full"), default="full")
+    parser.add_argument("--seconds", type=float, default=1.5, help="per problem and backend")
+    parser.add_argument("--steps", type=Path, help="what gpu.sh did before: name, status, seconds")
+    chosen = parser.parse_args(arguments)
+    device = torch.device(chosen.device)
+    results: dict[str, Any] = {
+        "machine_info": {**machine(), "device": _device_name(device)},
+        "commit_info": commit(),
+        "datetime": datetime.now(timezone.utc).isoformat(),
+        "steps": chosen.steps.read_text().splitlines() if chosen.steps else [],
+        "rows": [],
+    }
+
+    def keep(rows: Iterator[dict[str, Any]]) -> None:
+        for row in rows:
+            results["rows"].append(row)
+            chosen.out.write_text(json.dumps(results, indent=1) + "\n")
+            print(row, flush=True)
+
+    def keep_problems(specs: Sequence[OmpSpec | LassoSpec]) -> None:
+        for spec in specs:
+            problem: Problem = spec.build()
+            x, dictionary = problem.x.to(device), problem.dictionary.to(device)
+            keep(time_problem(replace(problem, x=x, dictionary=dictionary), chosen.seconds))
+
+    keep_problems(OMP[chosen.size])
+    if device.type == "cuda":
+        keep(time_kernels(device, chosen.size))
+    keep_problems(LASSO[chosen.size])  # last: the slowest, should the time run out
+    return 0
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Compiles every kernel for GPUs that need not be there, and reads what it would use on them.
+
+``python -m sparsedef.backends.triton.compile_offline`` prints registers, local memory (spills)
+and shared memory per kernel, tile and architecture, and fails if anything spills or does not fit.
+Triton needs no GPU to compile when it is told the target.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from sparsedef.backends.triton.lasso_kernels import (
+    _certificate_kernel,
+    _residual_kernel,
+    _shrink_kernel,
+)
+from sparsedef.backends.triton.tiles import ALIGNMENT, BUCKETS, Tile
+
+ARCHITECTURES = (80, 90, 100)
+SHARED_LIMIT = 99 * 1024  # bytes; what every card since compute capability 8.0 grants one block
+
+KERNELS: dict[str, tuple[Any, dict[str, bool]]] = {
+    "residual": (_residual_kernel, {"HAS_MOMENTUM": True}),
+    "shrink": (_shrink_kernel, {"HAS_MOMENTUM": True, "IS_NONNEGATIVE": False}),
+    "shrink_nonnegative": (_shrink_kernel, {"HAS_MOMENTUM": True, "IS_NONNEGATIVE": True}),
+    "certificate": (_certificate_kernel, {"IS_NONNEGATIVE": False}),
+}
+_NUMBERS = {torch.float32: "*fp32", torch.float64: "*fp64"}
+_SIZES = ("n_features", "n_atoms")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one compiled kernel takes from a GPU, per thread (registers, local) and per block."""
+
+    kernel: str
+    dtype: str
+    tile: Tile
+    is_aligned: bool
+    architecture: int
+    registers: int
+    local_bytes: int
+    shared_bytes: int
+
+    @property
+    def is_good(self) -> bool:
+        """Nothing spills, and the block fits on every supported card."""
+        return self.local_bytes == 0 and self.shared_bytes <= SHARED_LIMIT
+
+    def __str__(self) -> str:
+        """One line of the report."""
+        tile = f"{self.tile.rows}x{self.tile.columns}x{self.tile.depth}"
+        sizes = "even" if self.is_aligned else "odd"
+        verdict = "ok" if self.is_good else "BAD"
+        return (
+            f"{self.kernel:20} {self.dtype:8} {sizes:5} {tile:10} sm_{self.architecture:<4}"
+            f" registers {self.registers:3} local {self.local_bytes:4} B"
+            f" shared {self.shared_bytes / 1024:5.1f} KiB  {verdict}"
+        )
+
+
+def usages(
+    architectures: Sequence[int] = ARCHITECTURES, kernels: Sequence[str] = tuple(KERNELS)
+) -> Iterator[Usage]:
+    """Compiles all tiles of all ``kernels`` for ``architectures``, one after the other."""
+    for (dtype, is_aligned), buckets in BUCKETS.items():
+        for _, tile in buckets:
+            for kernel in kernels:
+                for architecture in architectures:
+                    yield compile_kernel(kernel, dtype, tile, is_aligned, architecture)
+
+
+def compile_kernel(
+    kernel: str, dtype: torch.dtype, tile: Tile, is_aligned: bool, architecture: int
+) -> Usage:
+    """Compiles one kernel to machine code and reads its resources from it.
+
+    ``is_aligned`` tells the compiler that M and N are multiples of 16, as Triton's launcher does.
+    """
+    function, flags = KERNELS[kernel]
+    constants = {**flags, **tile.constants}
+    signature = {name: _type_of(name, constants, dtype) for name in function.arg_names}
+    attributes = {
+        (place,): [["tt.divisibility", ALIGNMENT]]
+        for place, name in enumerate(function.arg_names)
+        if name.endswith("_ptr") or (is_aligned and name in _SIZES)
+    }
+    source = ASTSource(function, signature, constexprs=constants, attrs=attributes)
+    target = GPUTarget("cuda", architecture, 32)
+    compiled = triton.compile(source, target=target, options=tile.options)
+    registers, local_bytes = _resources(compiled.asm["cubin"])
+    return Usage(
+        kernel,
+        str(dtype).removeprefix("torch."),
+        tile,
+        is_aligned,
+        architecture,
+        registers,
+        local_bytes,
+        compiled.metadata.shared,
+    )
+
+
+def _type_of(name: str, constants: dict[str, Any], dtype: torch.dtype) -> str:
+    if name in constants:
+        return "constexpr"
+    if name == "rows_ptr":
+        return "*i64"
+    return _NUMBERS[dtype] if name.endswith("_ptr") else "i32"
+
+
+def _resources(cubin: bytes) -> tuple[int, int]:
+    """Registers per thread and bytes of local memory (stack and spills) per thread."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kernel.cubin"
+        path.write_bytes(cubin)
+        command = [triton.knobs.nvidia.cuobjdump.path, "--dump-resource-usage", str(path)]
+        report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = {key: int(value) for key, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", report)}
+    return found["REG"], found["STACK"] + found["LOCAL"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints one line per kernel, tile and architecture; returns 1 if one is bad."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--architecture", type=int, action="append", help="80, 90 or 100; repeat")
+    chosen = parser.parse_args(arguments).architecture or ARCHITECTURES
+    print(f"triton {triton.__version__}")
+    is_good = True
+    for usage in usages(chosen):
+        print(usage, flush=True)
+        is_good &= usage.is_good
+    return 0 if is_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""Tile sizes: one fixed choice per size bucket, so that no call pays for a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Tile:
+    """How one program of a product kernel is cut: R signals x T columns, D of the sum at a time."""
+
+    rows: int
+    columns: int
+    depth: int
+    warps: int
+    stages: int
+
+    @property
+    def options(self) -> dict[str, int | bool]:
+        """What Triton's launcher takes besides the arguments."""
+        return {"num_warps": self.warps, "num_stages": self.stages, "enable_fp_fusion": True}
+
+    @property
+    def constants(self) -> dict[str, int]:
+        """The kernels' compile-time sizes."""
+        return {"ROWS": self.rows, "COLUMNS": self.columns, "DEPTH": self.depth}
+
+
+# Not yet measured on a GPU: chosen so that one thread holds 8 to 32 sums, nothing spills and
+# three stages fit in shared memory (``compile_offline`` checks both).
+FEW = Tile(rows=16, columns=32, depth=32, warps=2, stages=3)
+SOME = Tile(rows=64, columns=32, depth=32, warps=4, stages=3)
+MANY = Tile(rows=128, columns=64, depth=32, warps=8, stages=3)
+ODD = Tile(rows=64, columns=32, depth=16, warps=4, stages=3)
+FEW_DOUBLE = Tile(rows=16, columns=32, depth=16, warps=2, stages=2)
+MANY_DOUBLE = Tile(rows=32, columns=64, depth=16, warps=4, stages=2)
+
+ALIGNMENT = 16  # numbers: when M and N are multiples of it, loads are wide
+Buckets = tuple[tuple[int | None, Tile], ...]  # largest B, tile
+
+# By dtype and whether M and N are aligned: narrow loads need more registers, so smaller tiles.
+BUCKETS: dict[tuple[torch.dtype, bool], Buckets] = {
+    (torch.float32, True): ((32, FEW), (4096, SOME), (None, MANY)),
+    (torch.float32, False): ((32, FEW), (None, ODD)),
+    (torch.float64, True): ((32, FEW_DOUBLE), (None, MANY_DOUBLE)),
+    (torch.float64, False): ((32, FEW_DOUBLE), (None, MANY_DOUBLE)),
+}
+
+
+def tile_for(n_signals: int, n_features: int, n_atoms: int, dtype: torch.dtype) -> Tile:
+    """Chooses the tile for a call; it stays the same while signals leave the batch."""
+    is_aligned = n_features % ALIGNMENT == 0 and n_atoms % ALIGNMENT == 0
+    for limit, tile in BUCKETS[dtype, is_aligned]:
+        if limit is None or n_signals <= limit:
+            return tile
+    raise AssertionError("the last bucket has no limit")
