@@ -1,0 +1,94 @@
+"""Results of expensive stages on disk, so that a stopped run continues where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file such that ``path`` is either the old file or the whole new one.
+
+    Args:
+        path: Where the file shall be; its folder is made if need be.
+        write: Writes to the path that it is given, a temporary name in the same folder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """Hashes plain settings (numbers, strings, lists, mappings) to 16 hexadecimal digits."""
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def source_digest(folder: Path) -> str:
+    """Hashes the Python sources under ``folder``, so that changed code never reuses results."""
+    hashed = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        hashed.update(str(path.relative_to(folder)).encode())
+        hashed.update(path.read_bytes())
+    return hashed.hexdigest()[:16]
+
+
+class Cache:
+    """A folder with one file per result, named by its kind and a hash of its settings.
+
+    Args:
+        folder: Where the files are; made at the first write.
+        versions: What all results depend on besides their settings.
+    """
+
+    def __init__(self, folder: Path, versions: Mapping[str, Any]) -> None:
+        """Checks and keeps the settings; see the class."""
+        self.folder = folder
+        self.versions = dict(versions)
+
+    def path(self, kind: str, settings: Mapping[str, Any]) -> Path:
+        """Where the result of ``kind`` with these ``settings`` is, or would be."""
+        key = digest({"settings": dict(settings), "versions": self.versions})
+        return self.folder / f"{kind}-{key}.pt"
+
+    def get(
+        self,
+        kind: str,
+        settings: Mapping[str, Any],
+        compute: Callable[[], dict[str, Any]],
+    ) -> dict[str, Any]:
+        """Returns the stored result, or computes and stores it.
+
+        Args:
+            kind: What it is, for the file's name.
+            settings: All that it depends on besides the versions; plain values.
+            compute: Gives a dict of tensors, numbers, strings, lists and dicts.
+
+        A file that cannot be read is computed again, with a warning.
+        """
+        path = self.path(kind, settings)
+        if path.exists():
+            try:
+                stored: dict[str, Any] = torch.load(path, weights_only=True)
+                return stored
+            except Exception as error:
+                warnings.warn(
+                    f"{path} cannot be read ({type(error).__name__}); it is computed again",
+                    stacklevel=2,
+                )
+        result = compute()
+        write_atomically(path, lambda temporary: torch.save(result, temporary))
+        return result
