@@ -91,13 +91,13 @@ void residual_cuda_as(Address x, Address dictionary, Address indices, Address va
 }
 
 template <class T>
-void lasso_small_cuda_as(Address gram, Address targets, Address alpha, Address codes,
+void lasso_small_cuda_as(Address gram, Address slopes, Address alpha, Address codes,
                          Address workspace, long n_problems, int size, bool is_nonnegative,
                          double tol, long n_groups, int device, Address stream) {
     sparsedef::lasso_small_cuda(
-        sparsedef::LassoSmallCudaTask<T>{at<const T>(gram), at<const T>(targets),
-                                         at<const T>(alpha), at<T>(codes), at<T>(workspace),
-                                         n_problems, size, is_nonnegative, tol, n_groups},
+        sparsedef::LassoSmallCudaTask<T>{at<const T>(gram), at<const T>(slopes), at<const T>(alpha),
+                                         at<T>(codes), at<T>(workspace), n_problems, size,
+                                         is_nonnegative, tol, n_groups},
         device, at<void>(stream));
 }
 
@@ -120,7 +120,7 @@ void define_cuda(py::module_& module) {
     residual("residual_cuda_float", &residual_cuda_as<float>);
     residual("residual_cuda_double", &residual_cuda_as<double>);
     const auto lasso = [&](const char* name, auto function) {
-        module.def(name, function, NoGil(), py::kw_only(), "gram"_a, "targets"_a, "alpha"_a,
+        module.def(name, function, NoGil(), py::kw_only(), "gram"_a, "slopes"_a, "alpha"_a,
                    "codes"_a, "workspace"_a, "n_problems"_a, "size"_a, "is_nonnegative"_a, "tol"_a,
                    "n_groups"_a, "device"_a, "stream"_a);
     };

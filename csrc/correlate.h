@@ -63,14 +63,14 @@ LANES_FN void correlate_tile(const T* x, long stride, long n_features, const T* 
     }
 }
 
-// C [rows, c_stride] = X [rows, stride] D^T
+// C [rows, c_stride] = X [rows, stride] D^T, for atoms from `first`, a multiple of 32
 template <class T>
-void correlate(const T* x, long rows, long stride, const PackedAtoms<T>& atoms, T* c,
-               long c_stride) {
+void correlate(const T* x, long rows, long stride, const PackedAtoms<T>& atoms, T* c, long c_stride,
+               int first = 0) {
     constexpr int kRows = Tile<T>::kRows, kWidth = Tile<T>::kWidth;
     for (long from = 0; from < rows; from += Tile<T>::kBlock) {
         const long to = rows < from + Tile<T>::kBlock ? rows : from + Tile<T>::kBlock;
-        for (int atom = 0; atom < atoms.n; atom += kWidth) {
+        for (int atom = first; atom < atoms.n; atom += kWidth) {
             const T* panel = atoms.panels + atom * atoms.n_features;
             long i = from;
             for (; i + kRows <= to; i += kRows) {

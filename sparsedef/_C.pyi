@@ -88,7 +88,7 @@ def residual_cuda_float(
 def lasso_small_cuda_float(
     *,
     gram: int,
-    targets: int,
+    slopes: int,
     alpha: int,
     codes: int,
     workspace: int,

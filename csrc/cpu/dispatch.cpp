@@ -32,7 +32,7 @@ bool has_avx2() {
 #endif
 
 const Kernels kAll[] = {
-    // the best first
+// the best first
 #ifdef SPARSEDEF_X86
     SPARSEDEF_KERNELS(avx512, has_avx2() && __builtin_cpu_supports("avx512f") &&
                                   __builtin_cpu_supports("avx512vl") &&

@@ -54,9 +54,9 @@ class LassoRun {
     struct Workspace {                          // of one thread
         Buffer<T> signals, residuals;           // [chunk, stride] scaled
         Buffer<T> correlations;                 // [chunk, n]
-        Buffer<T> peaks, ordered;               // [n / 32]
+        Buffer<T> peaks, ordered;               // [n / kBlock], one more for ordered
         Buffer<unsigned char> mark;             // [n]
-        Buffer<Candidate> candidates;           // [n]
+        Buffer<Candidate> candidates;           // [n + 1]
         Buffer<int> open;                       // [chunk] rows of signals that are not done
         std::unique_ptr<WorkingSet<T>[]> sets;  // [chunk]
         SolverScratch<T> solver;
@@ -65,11 +65,11 @@ class LassoRun {
             signals.reserve(chunk * stride);
             residuals.reserve(chunk * stride);
             correlations.reserve(chunk * n);
-            peaks.reserve(n / 32);
-            ordered.reserve(n / 32);
+            peaks.reserve(n / kBlock);
+            ordered.reserve(n / kBlock + 1);
             mark.reserve(n);
             fill(mark.data(), n, static_cast<unsigned char>(0));
-            candidates.reserve(n);
+            candidates.reserve(n + 1);
             open.reserve(chunk);
             sets.reset(new WorkingSet<T>[chunk]);
         }
@@ -159,16 +159,14 @@ class LassoRun {
     bool start(long signal, long i, Workspace& own, T* residual) const {
         const T* x = task_.x + signal * task_.n_features;
         T* to = own.signals.data() + i * stride_;
-        if (!is_finite(x, task_.n_features)) {
+        WorkingSet<T>& set = own.sets[i];
+        set.clear();
+        set.scale = load_signal(x, task_.n_features, to, stride_);
+        if (set.scale == 0) {
             write_nonfinite(signal);
             return false;
         }
-        WorkingSet<T>& set = own.sets[i];
-        set.clear();
-        set.scale = power_of_two_scale(x, task_.n_features);
         set.alpha = task_.alpha[signal] * set.scale;
-        for (long t = 0; t < task_.n_features; ++t) to[t] = x[t] * set.scale;
-        fill(to + task_.n_features, stride_ - task_.n_features, T(0));
         set.energy = squared_norm(to, stride_);
         if (task_.init != nullptr) take_start(signal, set, own.candidates.data());
         set.residual(to, atoms_, residual);

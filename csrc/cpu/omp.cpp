@@ -91,19 +91,25 @@ class OmpRun {
         const bool pays = 4 * task_.n_signals * task_.n_nonzero >= task_.n_atoms;
         if (task_.n_atoms > kLargestGram || !pays || task_.n_nonzero == 1) return;
         gram_.reserve(task_.n_atoms * n_);
-        const long rows = Tile<T>::kBlock;
+        constexpr long rows = 96;  // a multiple of 32: threads write to places of their own
         for_each((task_.n_atoms + rows - 1) / rows, task_.n_threads, [&](long i, int) {
             const long from = i * rows, left = task_.n_atoms - from;
-            correlate(task_.dictionary + from * task_.n_features, left < rows ? left : rows,
-                      task_.n_features, packed_, gram_.data() + from * n_, n_);
+            const long to = from + (left < rows ? left : rows);
+            correlate(task_.dictionary + from * task_.n_features, to - from, task_.n_features,
+                      packed_, gram_.data() + from * n_, n_, int(from));
+            for (long c = to; c < task_.n_atoms; ++c) {  // the other half, by symmetry
+                for (long r = from; r < to; ++r) gram_[c * n_ + r] = gram_[r * n_ + c];
+            }
         });
     }
 
     void code_chunk(long chunk, const Workspace& own) const {
         const long from = chunk * chunk_, left = task_.n_signals - from;
         const long rows = left < chunk_ ? left : chunk_;
-        for (long i = 0; i < rows; ++i)
-            own.scale[i] = load_signal(from + i, own.signals + i * stride_);
+        for (long i = 0; i < rows; ++i) {
+            own.scale[i] = load_signal(task_.x + (from + i) * task_.n_features, task_.n_features,
+                                       own.signals + i * stride_, stride_);
+        }
         correlate(own.signals, rows, stride_, packed_, own.correlations, n_);
         for (long i = 0; i < rows; ++i) {
             if (own.scale[i] == 0) {
@@ -114,19 +120,6 @@ class OmpRun {
                 code_signal<kOmp>(from + i, i, own);
             }
         }
-    }
-
-    // Copies a signal, scaled and padded; returns the scale, 0 if the signal is not finite
-    T load_signal(long signal, T* to) const {
-        const T* x = task_.x + signal * task_.n_features;
-        if (!is_finite(x, task_.n_features)) {
-            fill(to, stride_, T(0));
-            return 0;
-        }
-        const T scale = power_of_two_scale(x, task_.n_features);
-        for (long t = 0; t < task_.n_features; ++t) to[t] = x[t] * scale;
-        fill(to + task_.n_features, stride_ - task_.n_features, T(0));
-        return scale;
     }
 
     template <Selection Rule>

@@ -5,16 +5,18 @@
 
 namespace {
 
-// peaks[i]: largest magnitude of block i of 32 correlations (of their positive part, if z >= 0)
+constexpr int kBlock = 16;  // atoms that share a peak
+
+// peaks[i]: largest magnitude of block i of correlations (of their positive part, if z >= 0)
 template <class T>
 T block_peaks(const T* correlations, int n, bool is_nonnegative, T* peaks) {
-    using L = CpuLanes<T>;
+    using L = CpuLanes<T, kBlock>;
     const typename L::F zero = L::broadcast(0);
     T largest = 0;
-    for (int i = 0; i < n; i += L::W) {
+    for (int i = 0; i < n; i += kBlock) {
         const typename L::F c = L::load(correlations + i);
         const T peak = L::hmax(is_nonnegative ? L::max(c, zero) : L::abs(c));
-        peaks[i / L::W] = peak;
+        peaks[i / kBlock] = peak;
         largest = peak > largest ? peak : largest;
     }
     return largest;
@@ -57,9 +59,9 @@ double relative_gap(WorkingSet<T>& set, const T* residual, long n_features, cons
 
 template <class T>
 struct ScreenScratch {                 // of one thread, n padded atoms
-    T *peaks, *ordered;                // [n / 32]
+    T *peaks, *ordered;                // [n / kBlock], [n / kBlock + 1]
     unsigned char* mark;               // [n] all 0 between calls
-    sparsedef::Candidate* candidates;  // [n]
+    sparsedef::Candidate* candidates;  // [n + 1]
 };
 
 // Finds at most `most` atoms outside the set whose correlations exceed alpha, the largest; returns
@@ -69,9 +71,11 @@ int find_violators(const WorkingSet<T>& set, const T* correlations, int n, bool 
                    int most, const ScreenScratch<T>& own) {
     // With more than `most` blocks above alpha, the most-th largest block peak bounds the atoms
     // that can be among the largest; members of the set may be among them, so leave room for those.
+    const int n_blocks = n / kBlock;
     int n_above = 0;
-    for (int block = 0; block < n / 32; ++block) {
-        if (own.peaks[block] > set.alpha) own.ordered[n_above++] = own.peaks[block];
+    for (int block = 0; block < n_blocks; ++block) {
+        own.ordered[n_above] = own.peaks[block];
+        n_above += own.peaks[block] > set.alpha;
     }
     T level = set.alpha;
     if (n_above > most + set.size()) {
@@ -80,13 +84,12 @@ int find_violators(const WorkingSet<T>& set, const T* correlations, int n, bool 
     }
     for (int i = 0; i < set.size(); ++i) own.mark[set.atoms()[i]] = 1;
     int found = 0;
-    for (int block = 0; block < n / 32; ++block) {
-        if (!(own.peaks[block] > set.alpha) || own.peaks[block] < level) continue;
-        for (int j = block * 32; j < block * 32 + 32; ++j) {
+    for (int block = 0; block < n_blocks; ++block) {
+        if (!(own.peaks[block] > set.alpha && own.peaks[block] >= level)) continue;
+        for (int j = block * kBlock; j < (block + 1) * kBlock; ++j) {
             const T c = correlations[j], magnitude = c < 0 && !is_nonnegative ? -c : c;
-            if (magnitude > set.alpha && magnitude >= level && own.mark[j] == 0) {
-                own.candidates[found++] = {double(magnitude), j};
-            }
+            own.candidates[found] = {double(magnitude), j};
+            found += int(magnitude > set.alpha) & int(magnitude >= level) & int(own.mark[j] == 0);
         }
     }
     for (int i = 0; i < set.size(); ++i) own.mark[set.atoms()[i]] = 0;

@@ -42,21 +42,30 @@ void subtract(T* __restrict__ y, T scale, const T* __restrict__ x, long n) {
     for (long t = 0; t < n; ++t) y[t] = fused(-scale, x[t], y[t]);
 }
 
-// The power of two that brings the largest magnitude of x near 1: products then neither overflow
-// nor vanish, and since multiplying by it is exact, no bit of the answer changes.
+// Copies a signal of n features into `to` [stride], padded with zeros and scaled by the power of
+// two that brings its largest magnitude near 1: products then neither overflow nor vanish, and
+// since such a factor is exact, no bit of the answer changes. Returns the factor, 0 if x is not
+// finite.
 template <class T>
-T power_of_two_scale(const T* x, long n) {
-    T largest = 0;
-    for (long t = 0; t < n; ++t) {
-        const T magnitude = x[t] < 0 ? -x[t] : x[t];
-        largest = magnitude > largest ? magnitude : largest;
+T load_signal(const T* x, long n, T* to, long stride) {
+    using L = CpuLanes<T>;
+    fill(to + n, stride - n, T(0));
+    if (!is_finite(x, n)) {
+        fill(to, n, T(0));
+        return 0;
     }
+    __builtin_memcpy(to, x, n * sizeof(T));
+    typename L::F peak = L::broadcast(0);
+    for (long t = 0; t < stride; t += L::W) peak = L::max(peak, L::abs(L::load(to + t)));
+    const T largest = L::hmax(peak);
     if (largest == 0) return 1;
     constexpr int kMost = sizeof(T) == 4 ? 126 : 1022;
     int exponent = 0;
     __builtin_frexp(double(largest), &exponent);
     exponent = exponent > kMost ? kMost : exponent < -kMost ? -kMost : exponent;
-    return T(__builtin_ldexp(1.0, -exponent));
+    const T scale = T(__builtin_ldexp(1.0, -exponent));
+    for (long t = 0; t < stride; ++t) to[t] *= scale;
+    return scale;
 }
 
 }  // namespace

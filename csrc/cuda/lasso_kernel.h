@@ -49,19 +49,16 @@ __global__ void __launch_bounds__(32) lasso_small_kernel(LassoSmallCudaTask<T> t
                 gram[long(j) * stride + i] = i < size ? rows[long(j) * size + i] : T(0);
             }
         }
-        T largest = 0;
+        const T alpha = task.alpha[u];
+        T largest = alpha;
         for (int i = L::lane(); i < stride; i += L::W) {
-            const T target = i < size ? task.targets[u * size + i] : T(0);
+            const T slope = i < size ? task.slopes[u * size + i] : T(0);
             problem.codes[i] = i < size ? task.codes[u * size + i] : T(0);
-            problem.left[i] = target;
-            largest = L::max(largest, L::abs(target));
+            problem.left[i] = slope;
+            largest = L::max(largest, L::abs(slope));
         }
         L::sync();
-        for (int j = 0; j < size; ++j) {
-            const T code = problem.codes[j];
-            if (code != 0) subtract_row<L>(problem.left, code, gram + long(j) * stride, 0, stride);
-        }
-        problem.alpha = task.alpha[u];
+        problem.alpha = alpha;
         problem.accuracy = T(task.tol) * L::hmax(largest);
         solve_small<L>(problem, kLassoSteps + 4 * size);
         L::sync();

@@ -36,15 +36,15 @@ struct ResidualCudaTask {
 
 template <class T>
 struct LassoSmallCudaTask {
-    const T* gram;     // [U, W, W]; an atom with a zero row keeps its coefficient
-    const T* targets;  // [U, W]
-    const T* alpha;    // [U]
-    T* codes;          // [U, W] in: start; out: solution
-    T* workspace;      // [groups, lasso_numbers()] or null if that fits into shared memory
+    const T* gram;    // [U, W, W]; an atom with a zero row keeps its coefficient
+    const T* slopes;  // [U, W] correlations with the residual of the start
+    const T* alpha;   // [U]
+    T* codes;         // [U, W] in: start; out: solution
+    T* workspace;     // [groups, lasso_numbers()] or null if that fits into shared memory
     long n_problems;
     int size;
     bool is_nonnegative;
-    double tol;     // accuracy of the optimality conditions, relative to the largest target
+    double tol;     // accuracy of the optimality conditions, relative to the largest slope or alpha
     long n_groups;  // warps that have a workspace
 };
 

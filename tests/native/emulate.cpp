@@ -70,17 +70,12 @@ void lasso_cpu(const LassoSmallCudaTask<T>& task) {
                         task.alpha[u],
                         task.is_nonnegative,
                         0};
-        T largest = 0;
+        T largest = p.alpha;
         for (int j = 0; j < size; ++j) {
             std::copy_n(task.gram + (u * size + j) * size, size, memory.data() + j * stride);
             p.codes[j] = task.codes[u * size + j];
-            p.left[j] = task.targets[u * size + j];
+            p.left[j] = task.slopes[u * size + j];
             largest = std::max(largest, std::abs(p.left[j]));
-        }
-        for (int j = 0; j < size; ++j) {
-            if (p.codes[j] != 0) {
-                subtract_row<CpuLanes<T>>(p.left, p.codes[j], p.gram + j * stride, 0, stride);
-            }
         }
         p.accuracy = T(task.tol) * largest;
         solve_small<CpuLanes<T>>(p, sparsedef::kLassoSteps + 4 * size);
@@ -96,6 +91,13 @@ void run_omp(const OmpCudaTask<T>& task, bool is_ols, int order, int memory) {
     } else {
         is_ols ? omp_gpu<T, kOls>(task, order, memory) : omp_gpu<T, kOmp>(task, order, memory);
     }
+}
+
+template <class T>
+void run_residual(const ResidualCudaTask<T>& task, int order, int memory) {
+    const unsigned blocks = unsigned((task.n_signals + 3) / 4);
+    emulator::launch(blocks, sparsedef::kOmpWarps, 4, emulator::Order(order),
+                     emulator::Memory(memory), [&] { sparsedef::residual_kernel<T>(task); });
 }
 
 template <class T>
@@ -123,10 +125,11 @@ void emulate_omp_float(const OmpCudaTask<float>* task, bool is_ols, int order, i
 void emulate_omp_double(const OmpCudaTask<double>* task, bool is_ols, int order, int memory) {
     run_omp(*task, is_ols, order, memory);
 }
-void emulate_residual_float(const ResidualCudaTask<float>* task, int order) {
-    const unsigned blocks = unsigned((task->n_signals + 3) / 4);
-    emulator::launch(blocks, sparsedef::kOmpWarps, 4, emulator::Order(order), emulator::kDirect,
-                     [&] { sparsedef::residual_kernel<float>(*task); });
+void emulate_residual_float(const ResidualCudaTask<float>* task, int order, int memory) {
+    run_residual(*task, order, memory);
+}
+void emulate_residual_double(const ResidualCudaTask<double>* task, int order, int memory) {
+    run_residual(*task, order, memory);
 }
 void emulate_lasso_float(const LassoSmallCudaTask<float>* task, int order, int memory) {
     run_lasso(*task, order, memory);

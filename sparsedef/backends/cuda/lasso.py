@@ -56,29 +56,29 @@ def lasso(
 
 def solve_small(
     gram: Tensor,
-    targets: Tensor,
+    slopes: Tensor,
     codes: Tensor,
     alpha: Tensor,
     nonnegative: bool,
     tol: float | None = None,
 ) -> Tensor:
-    """Solves small LASSOs, min_z 1/2 z G z - c z + alpha ||z||_1, a warp each.
+    """Solves small LASSOs, a warp each; see ``sparsedef.backends.working_set.solve_small``.
 
     Args:
         gram: ``[U, W, W]``; an atom with a zero row keeps its coefficient.
-        targets: The c, ``[U, W]``.
+        slopes: Correlations with the residual where ``codes`` stand, ``[U, W]``.
         codes: Where to start, ``[U, W]``.
         alpha: ``[U]``.
         nonnegative: Demand z >= 0.
-        tol: Accuracy of the optimality conditions, relative to the largest target; some roundings
-            of the dtype when ``None``.
+        tol: Accuracy of the optimality conditions, relative to the largest slope or alpha;
+            some roundings of the dtype when ``None``.
 
     Returns:
         codes ``[U, W]``.
     """
-    gram, targets, alpha = gram.contiguous(), targets.contiguous(), alpha.contiguous()
+    gram, slopes, alpha = gram.contiguous(), slopes.contiguous(), alpha.contiguous()
     codes = codes.clone(memory_format=torch.contiguous_format)
-    n_problems, size = targets.shape
+    n_problems, size = slopes.shape
     device = gram.device
     n_bytes = _C.lasso_cuda_numbers(size) * gram.element_size()
     n_groups, workspace = 0, None
@@ -89,7 +89,7 @@ def solve_small(
     kernel = _C.lasso_small_cuda_double if is_double else _C.lasso_small_cuda_float
     kernel(
         gram=gram.data_ptr(),
-        targets=targets.data_ptr(),
+        slopes=slopes.data_ptr(),
         alpha=alpha.data_ptr(),
         codes=codes.data_ptr(),
         workspace=0 if workspace is None else workspace.data_ptr(),

@@ -1,0 +1,71 @@
+"""The CUDA backend's Python, with the kernels emulated: right answers without a GPU."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+pytest.importorskip("sparsedef._C", reason="the native module is not built")
+from sparsedef.backends import BACKENDS, Problem, Status
+from sparsedef.testing import TOLERANCES, make_problem
+
+
+@pytest.fixture
+def cuda(emulator, monkeypatch):
+    for op in ("omp", "lasso"):
+        monkeypatch.setattr(sys.modules[f"sparsedef.backends.cuda.{op}"], "_C", emulator)
+    stream = SimpleNamespace(cuda_stream=0)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    return BACKENDS["cuda"].functions
+
+
+@pytest.mark.parametrize("shared_bytes", [0, 1 << 20], ids=["workspace", "shared"])
+@pytest.mark.parametrize("selection", ["omp", "ols"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_omp_agrees_with_the_cpu_kernel(cuda, emulator, dtype, selection, shared_bytes):
+    emulator.shared_bytes = shared_bytes
+    x, dictionary = make_problem(9, 20, 45, dtype=dtype)
+    x[2], x[3, 4], x[5], x[6] = 0, torch.nan, x[5] * 1e20, x[6] * 1e-20
+    tol = torch.zeros(9, dtype=dtype)
+    tol[7] = 0.3
+    found = cuda["omp"](x, dictionary, 6, tol, selection)
+    expected = BACKENDS["cpp"].functions["omp"](x, dictionary, 6, tol, selection)
+    close = TOLERANCES[dtype].close
+    assert torch.equal(found[0], expected[0])
+    for i in (1, 2):
+        size = expected[i].nan_to_num().abs().amax(dim=1, keepdim=True).clamp_min(1e-30)
+        torch.testing.assert_close(
+            found[i] / size, expected[i] / size, atol=close, rtol=0, equal_nan=True
+        )
+    assert torch.equal(found[3], expected[3])
+    assert torch.equal(found[4], expected[4])
+
+
+@pytest.mark.parametrize("shared_bytes", [0, 1 << 20], ids=["workspace", "shared"])
+@pytest.mark.parametrize("slots", [0, 30])
+@pytest.mark.parametrize("nonnegative", [False, True], ids=["signed", "nonnegative"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_lasso_agrees_with_the_cpu_kernel(cuda, emulator, dtype, nonnegative, slots, shared_bytes):
+    emulator.shared_bytes = shared_bytes
+    tolerance = TOLERANCES[dtype]
+    x, dictionary = make_problem(5, 20, 45, dtype=dtype, correlation=0.3)
+    x[2], x[3, 4] = 0, torch.nan
+    arguments = (x, dictionary, torch.full((5,), 0.05, dtype=dtype), None, nonnegative)
+    arguments += (tolerance.gap, 100, "active_set", slots)
+    found = cuda["lasso"](*arguments)
+    expected = BACKENDS["cpp"].functions["lasso"](*arguments)
+    # Gap and rounds may differ; the certificate bounds the answers' distance.
+    for i in (1, 2):
+        close = 10 * tolerance.gap**0.5
+        torch.testing.assert_close(found[i], expected[i], atol=close, rtol=0, equal_nan=True)
+    assert torch.equal(found[0][[2, 3]], expected[0][[2, 3]])
+    assert torch.equal(found[5], expected[5])
+    assert found[5].tolist() == [0, 0, 0, Status.NONFINITE, 0]
+    is_finite = torch.tensor([True, True, True, False, True])
+    assert (found[3][is_finite] <= tolerance.gap).all()
+
+
+def test_tensors_on_the_cpu_are_refused_with_a_reason():
+    problem = Problem("omp", 1, 2, 3, torch.float32, torch.device("cpu"), {})
+    assert any("CUDA" in reason for reason in BACKENDS["cuda"].why_not(problem))
