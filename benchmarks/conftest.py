@@ -33,7 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    if not file_path.match("bench_*.py"):
+    # A file named on the command line is collected by pytest itself.
+    if not file_path.match("bench_*.py") or parent.session.isinitpath(file_path):
         return None
     module: pytest.Module = pytest.Module.from_parent(parent, path=file_path)
     return module

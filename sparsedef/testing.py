@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sparsedef.backends import BACKENDS, Problem
+
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -30,6 +32,11 @@ TOLERANCES = {
     torch.float32: Tolerance(gap=1e-5, objective=1e-5, close=2e-4, orthogonal=1e-5),
     torch.float64: Tolerance(gap=1e-10, objective=1e-8, close=1e-9, orthogonal=1e-13),
 }
+
+
+def able_backends(problem: Problem) -> list[str]:
+    """Lists the backends that can serve ``problem`` on this machine."""
+    return [name for name, backend in BACKENDS.items() if not backend.why_not(problem)]
 
 
 def make_problem(

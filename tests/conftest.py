@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-from sparsedef.backends import BACKENDS, Problem
-
 
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
@@ -20,8 +18,3 @@ def nan_filled_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torch, "empty", lambda *a, **k: spoil(empty(*a, **k)))
     monkeypatch.setattr(torch, "empty_like", lambda *a, **k: spoil(empty_like(*a, **k)))
-
-
-def able_backends(problem: Problem) -> list[str]:
-    """The backends that can serve ``problem`` on this machine."""
-    return [name for name, backend in BACKENDS.items() if not backend.why_not(problem)]

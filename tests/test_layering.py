@@ -15,8 +15,9 @@ FLOORS = {
     "nn": 5, "estimators": 5, "config": 5,
     "solvers": 4,
     "ops": 3,
+    "testing": 3,
     "backends": 2,
-    "testing": 1, "version": 1, "_C": 0,
+    "version": 1, "_C": 0,
 }  # fmt: skip
 SHARED = {"base", "certificate", "slots", "working_set"}  # files of `backends` open to all of them
 LARGEST = 350

@@ -2,12 +2,11 @@
 
 import pytest
 import torch
-from conftest import able_backends
 from torch import Tensor
 
 import sparsedef
 from sparsedef.backends import BACKENDS, Problem
-from sparsedef.testing import make_problem
+from sparsedef.testing import able_backends, make_problem
 
 CPU = torch.device("cpu")
 NAMES = able_backends(Problem("omp", 3, 6, 10, torch.float64, CPU, {"selection": "omp"}))

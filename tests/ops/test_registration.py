@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from conftest import able_backends
 
 import sparsedef
 from sparsedef.backends import Problem
-from sparsedef.testing import make_problem
+from sparsedef.testing import able_backends, make_problem
 
 CPU = torch.device("cpu")
 
