@@ -19,7 +19,13 @@ FLOORS = {
     "backends": 2,
     "version": 1, "_C": 0,
 }  # fmt: skip
-SHARED = {"base", "certificate", "slots", "working_set"}  # files of `backends` open to all of them
+SHARED = {
+    "base",
+    "certificate",
+    "shrinkage",
+    "slots",
+    "working_set",
+}  # files of `backends` open to all of them
 LARGEST = 350
 
 

@@ -26,9 +26,8 @@ def relative_gap(
     Args:
         x: Signals, ``[B, M]``.
         residual: ``x - codes @ dictionary``, ``[B, M]``.
-        codes: ``[B, N]``, or only the nonzero ones, ``[B, K]``.
-        correlations: ``residual @ dictionary.T``, ``[B, N]``; the largest is looked for here.
-            When ``codes`` is ``[B, K]`` this is a pair's first half: see ``active_set``.
+        codes: ``[B, N]``.
+        correlations: ``residual @ dictionary.T``, ``[B, N]``.
         alpha: ``[B]``.
         nonnegative: Whether z >= 0 was demanded.
 

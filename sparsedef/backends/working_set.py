@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sparsedef.backends.certificate import gap_from_peak
+from sparsedef.backends.shrinkage import soft_threshold
 
 SolveSmall = Callable[[Tensor, Tensor, Tensor, Tensor, bool], Tensor]
 
@@ -71,7 +72,7 @@ def _sweep(
     for j in range(gram.shape[1]):
         curvature = gram[:, j, j]
         target = slopes[:, j] + curvature * codes[:, j]
-        new = _shrink(target, alpha, nonnegative) / curvature.where(curvature > 0, 1)
+        new = soft_threshold(target, alpha, nonnegative) / curvature.where(curvature > 0, 1)
         change = (new - codes[:, j]).where(curvature > 0, 0)
         codes[:, j] += change
         slopes -= change[:, None] * gram[:, j]
@@ -186,9 +187,3 @@ def _choose_members(codes: Tensor, size: Tensor, alpha: Tensor, *, is_first: boo
     score = size.where(size > alpha[:, None], -1).where(~is_on, torch.inf)
     top = score.topk(min(slots, score.shape[1]), dim=1)
     return top.indices.where(top.values > 0, -1)
-
-
-def _shrink(values: Tensor, alpha: Tensor, nonnegative: bool) -> Tensor:
-    if nonnegative:
-        return (values - alpha).clamp_min(0)
-    return values.sign() * (values.abs() - alpha).clamp_min(0)

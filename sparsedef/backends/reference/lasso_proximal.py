@@ -6,15 +6,9 @@ import torch
 from torch import Tensor
 
 from sparsedef.backends.certificate import relative_gap
+from sparsedef.backends.shrinkage import soft_threshold
 
 _CHECK_EVERY = 10  # steps between two looks at the gap
-
-
-def soft_threshold(values: Tensor, threshold: Tensor, nonnegative: bool) -> Tensor:
-    """Shrinks towards zero: the proximal map of ``threshold * |z|`` (and of z >= 0)."""
-    if nonnegative:
-        return (values - threshold).clamp_min(0)
-    return values.sign() * (values.abs() - threshold).clamp_min(0)
 
 
 def lipschitz(dictionary: Tensor) -> Tensor:
