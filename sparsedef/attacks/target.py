@@ -81,7 +81,8 @@ class Target:
     Args:
         model: Images ``[B, C, H, W]`` to logits ``[B, classes]``: decides what counts as fooled.
         gradient_model: What is differentiated. ``None``: ``model`` itself, or its ``surrogate``
-            if it says that its own gradient is not exact.
+            if it says that its own gradient is not exact. A method of ``model`` is taken to give
+            the model's own logits, and spares asking it twice.
         draws: How often a model that says ``is_random`` is asked; its answers are averaged.
         who: Name of the attack, for messages.
     """
@@ -95,6 +96,7 @@ class Target:
         self.draws = draws if getattr(owner(model), "is_random", False) else 1
         is_random = getattr(owner(gradient_model or model), "is_random", False)
         self.gradient_draws = draws if is_random else 1
+        self.has_true_logits = owner(gradient_model or model) is owner(model)
         self.health = GradientHealth()
         self.who = who
 
@@ -127,7 +129,7 @@ class Target:
             one = (logits.detach(), per_image.detach(), grad)
             total = Probe(*(a + b / self.gradient_draws for a, b in zip(total, one, strict=True)))
         grad = self.health.record(total.grad)
-        if self.gradient_model is None:
+        if self.has_true_logits:
             return Probe(total.logits, total.loss, grad)
         logits = self.logits(images.detach(), labels)
         return Probe(logits, loss(logits, labels), grad)

@@ -63,7 +63,7 @@ class Defense(nn.Module, ABC):
         return self.logits(images)
 
     def surrogate(self, images: Tensor) -> Tensor:
-        """Logits whose gradient an attacker uses where the true one is missing or useless.
+        """The logits of ``forward``, with the gradient an attacker uses where that one misleads.
 
         Here the defense itself; a defense without an exact gradient must give its own.
         """

@@ -50,9 +50,9 @@ def training_patches(
 
 
 def learn_patch_dictionary(
-    signals: Tensor, n_atoms: int, *, alpha: float = 1.0, max_iter: int = 20, seed: int = 0
+    signals: Tensor, n_atoms: int, *, alpha: float = 1.0, epochs: int = 1, seed: int = 0
 ) -> Tensor:
-    """Learns unit-norm atoms ``[n_atoms, M]`` from ``signals`` ``[B, M]``.
+    """Learns unit-norm atoms ``[n_atoms, M]`` from ``signals`` ``[B, M]`` in ``epochs`` passes.
 
     Minimises ``1/2 ||x - codes @ D||^2 + alpha * ||codes||_1`` over the signals by scikit-learn's
     online dictionary learning.
@@ -71,7 +71,7 @@ def learn_patch_dictionary(
             "(pip install 'sparsedef[sklearn]')"
         ) from error
     learner = MiniBatchDictionaryLearning(
-        n_atoms, alpha=alpha, batch_size=256, max_iter=max_iter, random_state=seed
+        n_atoms, alpha=alpha, batch_size=256, max_iter=epochs, random_state=seed
     )
     with warnings.catch_warnings():
         # grey images have equal colour channels: LARS meets equal atoms, drops one, and says so

@@ -117,7 +117,7 @@ class RegionSparse(Purifier):
                 images[:200], 4, per_image=40, nlm_strength=10 / 255, nlm_template=3,
                 nlm_search=7, seed=seed,
             )  # fmt: skip
-            dictionary = learn_patch_dictionary(signals, 128, max_iter=2, seed=seed)
+            dictionary = learn_patch_dictionary(signals, 128, seed=seed)
         return cls(
             classifier,
             dictionary,

@@ -83,7 +83,8 @@ def prepare(plan: Plan, task: str, cache: Cache, say: Callable[[str], object]) -
         fitted = RegionSparse.fit(torch.nn.Identity(), part.images, part.labels, seed=plan.seed)
         return {"dictionary": fitted.dictionary}
 
-    classifier = SmallCNN(classes, part.images.shape[-1])
+    with torch.random.fork_rng(devices=[]):  # the weights drawn here are replaced
+        classifier = SmallCNN(classes, part.images.shape[-1])
     classifier.load_state_dict(cache.get("classifier", settings, learn_classifier))
     classifier.eval().requires_grad_(False)
     atoms = cache.get("dictionary", {"task": task, "seed": plan.seed}, learn_dictionary)

@@ -101,7 +101,8 @@ def _sample(
     ]
     return Strip(
         f"Sample {name}, a “{classes[label]}”", figures,
-        f"BIM at {strength}; yellow: the box that is coded sparsely",
+        f"BIM at {strength}. Verdicts are the classifier's on the picture as shown; yellow: the "
+        f"box that is coded sparsely.",
     )  # fmt: skip
 
 

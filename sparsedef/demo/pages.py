@@ -46,9 +46,11 @@ CAVEATS = (
     "that steers the box or the choice of atoms could do better; none is tried here.",
     "Attacks climb the margin between the best wrong class and the true one, because "
     "cross-entropy has zero gradient on a confident network, which would pass for robustness.",
-    "Crops of the photographs do not overlap between images of one part, and training and test "
-    "crops come from opposite sides, but there are only two photographs: intervals describe "
-    "other crops of these two, not other photographs.",
+)
+CAVEAT_PHOTOGRAPHS = (
+    "Test crops of the photographs do not overlap, and training and test crops come from opposite "
+    "sides, but there are only two photographs: intervals describe other crops of these two, not "
+    "other photographs."
 )
 
 
@@ -175,7 +177,7 @@ def write_pages(
         flags=flags,
         n_checked=len(rows),
         details=details,
-        caveats=CAVEATS,
+        caveats=[*CAVEATS, *([CAVEAT_PHOTOGRAPHS] if "photographs" in benches else [])],
     )
     page = render(report)
     write_atomically(out / "report.html", lambda path: path.write_text(page, encoding="utf-8"))

@@ -38,9 +38,9 @@ def digest(settings: Mapping[str, Any]) -> str:
 
 
 def source_digest(folder: Path) -> str:
-    """Hashes the Python sources under ``folder``, so that changed code never reuses results."""
+    """Hashes the code under ``folder``, Python and built, so that changed code reuses nothing."""
     hashed = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".so", ".pyd")):
         hashed.update(str(path.relative_to(folder)).encode())
         hashed.update(path.read_bytes())
     return hashed.hexdigest()[:16]

@@ -44,7 +44,11 @@ def wilson_interval(right: int, total: int, quantile: float = QUANTILE_95) -> In
     centre = share + square / (2 * total)
     half = quantile * math.sqrt(share * (1 - share) / total + square / (4 * total**2))
     scale = 1 + square / total
-    return Interval(max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale))
+    # rounding must not push an end past the share itself, which at 0 and 1 is the end
+    return Interval(
+        max(0.0, min(share, (centre - half) / scale)),
+        min(1.0, max(share, (centre + half) / scale)),
+    )
 
 
 def paired_excess(first: str, second: str) -> tuple[int, bool]:

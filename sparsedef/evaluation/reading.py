@@ -114,8 +114,8 @@ def _on_gray_box(bare: Row, gray: Row) -> str:
     start = (
         f"At {strength}, the strongest attack on the bare classifier ({bare.attack_title}) leaves "
         f"{percent(bare.accuracy)} right. Gray-box, which is how defenses of this kind were "
-        f"published, the worst attack ({gray.attack_title}) leaves {percent(gray.accuracy)} behind the "
-        f"defense"
+        f"published, the worst attack ({gray.attack_title}) leaves {percent(gray.accuracy)} "
+        f"behind the defense"
     )
     if excess > 0 and is_beyond_noise:
         return f"{start}: an apparent gain of {points(gain)}."
