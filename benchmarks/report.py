@@ -98,18 +98,18 @@ def _notes(rows: list[dict[str, Any]]) -> list[str]:
     return [f"- {name}: {note} ({'; '.join(where)})" for (name, note), where in found.items()]
 
 
-def insert(document: str, table: str) -> str:
+def insert(document: str, table: str, begin: str = BEGIN, end: str = END) -> str:
     """Puts ``table`` between the markers of ``document``.
 
     Raises:
         ValueError: The markers are not there, once each and in order.
     """
-    if document.count(BEGIN) != 1 or document.count(END) != 1:
-        raise ValueError(f"report: the document must hold {BEGIN} and {END} once each")
-    before, rest = document.split(BEGIN)
-    if END not in rest:
-        raise ValueError(f"report: {BEGIN} must stand before {END}")
-    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+    if document.count(begin) != 1 or document.count(end) != 1:
+        raise ValueError(f"report: the document must hold {begin} and {end} once each")
+    before, rest = document.split(begin)
+    if end not in rest:
+        raise ValueError(f"report: {begin} must stand before {end}")
+    return f"{before}{begin}\n{table}\n{end}{rest.split(end)[1]}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

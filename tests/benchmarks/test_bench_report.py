@@ -84,3 +84,11 @@ def test_the_readme_holds_what_the_committed_results_say() -> None:
         pytest.skip("no benchmarks/results/cpu.json in this checkout")
     table = render(json.loads(RESULTS.read_text()))
     assert f"{BEGIN}\n{table}\n{END}" in README.read_text(), "run python -m benchmarks.report"
+
+
+def test_the_readme_holds_what_the_committed_demo_says() -> None:
+    from benchmarks import report_demo
+
+    results = json.loads((RESULTS.parent / "demo.json").read_text())
+    table = report_demo.render(results)
+    assert f"{report_demo.BEGIN}\n{table}\n{report_demo.END}" in README.read_text()

@@ -1,0 +1,103 @@
+"""Writes README's table of defenses from the JSON of ``sparsedef demo``; nobody types a number.
+
+``python -m benchmarks.report_demo benchmarks/results/demo.json --readme README.md``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import insert
+from sparsedef.evaluation.rows import (
+    ADAPTIVE_KINDS,
+    CLEAN,
+    GRAY_BOX,
+    WHITE_BOX,
+    WORST_CASE,
+    Row,
+    clean_row,
+    describe_strength,
+    worst_cases,
+)
+
+BEGIN, END = "<!-- demo:begin -->", "<!-- demo:end -->"
+KNOWING = (WHITE_BOX, *ADAPTIVE_KINDS)
+NORMS = {"linf": "L-infinity", "l2": "L2, relative to the image's norm"}
+
+
+def render(results: dict[str, Any]) -> str:
+    """Turns a demo's result file into Markdown: a table per task and norm, flags, versions."""
+    rows = [Row.from_json(row) for row in results["rows"]]
+    rows = [row for row in rows if row.threat_model != WORST_CASE and not row.is_sanity]
+    gray_only = [row for row in rows if row.threat_model in (CLEAN, GRAY_BOX)]
+    everything, flattering = worst_cases(rows), worst_cases(gray_only)
+    parts = []
+    for task, norm in dict.fromkeys((row.task, row.norm) for row in everything):
+        own = [row for row in everything if (row.task, row.norm) == (task, norm)]
+        strengths = sorted({row.strength for row in own})
+        names = [describe_strength(norm, strength) for strength in strengths]
+        lines = [
+            f"**{task}**, {own[0].n} test images, {NORMS[norm]} (accuracy in %):",
+            "",
+            f"| defense | attacks | clean | {' | '.join(names)} |",
+            "|---|---|---" + "|---" * len(names) + "|",
+        ]
+        # A defense that only gray-box attacks were made against has no worst case to show.
+        tried = {row.defense for row in rows if row.norm == norm and row.threat_model in KNOWING}
+        for defense in dict.fromkeys(row.defense for row in own if row.defense in tried):
+            lines.append(_line(rows, own, task, defense, strengths, "all, worst case"))
+        gray = [row for row in flattering if (row.task, row.norm) == (task, norm)]
+        for defense in dict.fromkeys(row.defense for row in gray if row.defense != "none"):
+            lines.append(_line(rows, gray, task, defense, strengths, "gray-box only"))
+        parts.append("\n".join(lines))
+    flags = [
+        f"- {flag['task']}, {flag['defense']}: {flag['message']}." for flag in results["flags"]
+    ]
+    parts.append("\n".join(["Flags:", "", *(flags or ["- none"])]))
+    versions = ", ".join(f"{name} {value}" for name, value in results["versions"].items())
+    parts.append(f"Seed {results['plan']['seed']}; {versions}.")
+    return "\n\n".join(parts)
+
+
+def _line(
+    rows: list[Row],
+    found: list[Row],
+    task: str,
+    defense: str,
+    strengths: list[float],
+    attacks: str,
+) -> str:
+    by_strength = {row.strength: row for row in found if row.defense == defense}
+    cells = [_percent(clean_row(rows, task, defense))]
+    cells += [_percent(by_strength.get(strength)) for strength in strengths]
+    return f"| {defense} | {attacks} | {' | '.join(cells)} |"
+
+
+def _percent(row: Row | None) -> str:
+    if row is None:
+        return "-"
+    low, high = row.interval
+    return f"{100 * row.accuracy:.0f} [{100 * low:.0f} to {100 * high:.0f}]"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the table, or writes it to ``--readme``."""
+    parser = argparse.ArgumentParser(description="Turns the demo's JSON into Markdown tables.")
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--readme", type=Path, help="document with the markers")
+    chosen = parser.parse_args(arguments)
+    table = render(json.loads(chosen.results.read_text()))
+    if chosen.readme is None:
+        print(table)
+    else:
+        chosen.readme.write_text(insert(chosen.readme.read_text(), table, BEGIN, END))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
