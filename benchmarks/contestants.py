@@ -44,7 +44,7 @@ class Contestant:
         if self.missing is not None:
             return self.missing
         if problem.work > self.most_work:
-            return "left out: too slow at this size"
+            return "left out: over the preset size limit for it, not measured"
         return None
 
 

@@ -14,19 +14,15 @@ from typing import Any
 
 from benchmarks.report import insert
 from sparsedef.evaluation.rows import (
-    ADAPTIVE_KINDS,
-    CLEAN,
-    GRAY_BOX,
-    WHITE_BOX,
     WORST_CASE,
     Row,
     clean_row,
     describe_strength,
+    gray_box_worst_cases,
     worst_cases,
 )
 
 BEGIN, END = "<!-- demo:begin -->", "<!-- demo:end -->"
-KNOWING = (WHITE_BOX, *ADAPTIVE_KINDS)
 NORMS = {"linf": "L-infinity", "l2": "L2, relative to the image's norm"}
 
 
@@ -34,8 +30,7 @@ def render(results: dict[str, Any]) -> str:
     """Turns a demo's result file into Markdown: a table per task and norm, flags, versions."""
     rows = [Row.from_json(row) for row in results["rows"]]
     rows = [row for row in rows if row.threat_model != WORST_CASE and not row.is_sanity]
-    gray_only = [row for row in rows if row.threat_model in (CLEAN, GRAY_BOX)]
-    everything, flattering = worst_cases(rows), worst_cases(gray_only)
+    everything, flattering = worst_cases(rows), gray_box_worst_cases(rows)
     parts = []
     for task, norm in dict.fromkeys((row.task, row.norm) for row in everything):
         own = [row for row in everything if (row.task, row.norm) == (task, norm)]
@@ -47,12 +42,10 @@ def render(results: dict[str, Any]) -> str:
             f"| defense | attacks | clean | {' | '.join(names)} |",
             "|---|---|---" + "|---" * len(names) + "|",
         ]
-        # A defense that only gray-box attacks were made against has no worst case to show.
-        tried = {row.defense for row in rows if row.norm == norm and row.threat_model in KNOWING}
-        for defense in dict.fromkeys(row.defense for row in own if row.defense in tried):
+        for defense in dict.fromkeys(row.defense for row in own):
             lines.append(_line(rows, own, task, defense, strengths, "all, worst case"))
         gray = [row for row in flattering if (row.task, row.norm) == (task, norm)]
-        for defense in dict.fromkeys(row.defense for row in gray if row.defense != "none"):
+        for defense in dict.fromkeys(row.defense for row in gray):
             lines.append(_line(rows, gray, task, defense, strengths, "gray-box only"))
         parts.append("\n".join(lines))
     flags = [

@@ -32,6 +32,7 @@ THREAT_MODELS = {
 }
 
 ADAPTIVE_KINDS = (ADAPTIVE, ADAPTIVE_WARM, ADAPTIVE_IDENTITY)
+KNOWING_KINDS = (WHITE_BOX, *ADAPTIVE_KINDS)
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,22 @@ def worst_cases(rows: list[Row]) -> list[Row]:
 
     For each task, defense, norm and strength: a sample counts as right only if it is right clean
     and under every attack of that norm whose strength is no larger (weaker attacks stay inside
-    the larger ball). Sanity rows are left out.
+    the larger ball). Sanity rows are left out, and so is a defense that no attack of that norm
+    knew: gray-box attacks alone are no worst case.
 
     Returns:
         One row of threat model ``WORST_CASE`` for each strength.
     """
+    known = {(r.task, r.defense, r.norm) for r in rows if r.threat_model in KNOWING_KINDS}
+    return [row for row in _add_up(rows) if (row.task, row.defense, row.norm) in known]
+
+
+def gray_box_worst_cases(rows: list[Row]) -> list[Row]:
+    """Adds up the gray-box attacks alone, as :func:`worst_cases` does all: what flatters."""
+    return _add_up([row for row in rows if row.threat_model in (CLEAN, GRAY_BOX)])
+
+
+def _add_up(rows: list[Row]) -> list[Row]:
     attacked = [row for row in rows if row.threat_model != CLEAN and not row.is_sanity]
     found = []
     for task, defense, norm in dict.fromkeys((r.task, r.defense, r.norm) for r in attacked):

@@ -14,6 +14,7 @@ from sparsedef.evaluation.rows import (
     WHITE_BOX,
     WORST_CASE,
     describe_strength,
+    gray_box_worst_cases,
 )
 
 
@@ -165,3 +166,16 @@ def test_strengths_read_as_in_papers() -> None:
     assert describe_strength("linf", 8 / 255) == "8/255"
     assert describe_strength("linf", 0.05) == "0.05"
     assert describe_strength("l2", 0.05) == "0.05"
+
+
+def test_gray_box_attacks_alone_are_no_worst_case() -> None:
+    rows = [
+        Row("t", "d", "", "clean", "linf", 0.0, "1111"),
+        Row("t", "d", "bim", "gray-box", "linf", 0.1, "1101"),
+        Row("t", "d", "fgsm", "gray-box", "linf", 0.2, "0111"),
+    ]
+    assert worst_cases(rows) == []
+    assert [row.correct for row in gray_box_worst_cases(rows)] == ["1101", "0101"]
+    rows.append(Row("t", "d", "bim", "adaptive", "linf", 0.1, "1011"))
+    assert [row.correct for row in worst_cases(rows)] == ["1001", "0001"]
+    assert [row.correct for row in gray_box_worst_cases(rows)] == ["1101", "0101"]
