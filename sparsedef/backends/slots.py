@@ -1,9 +1,11 @@
-"""Dense codes to (indices, values) slots and back."""
+"""Dense codes to (indices, values) slots and back, and the outputs of the LASSO op from them."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from sparsedef.backends.base import Status
 
 
 def positions(mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -37,3 +39,40 @@ def unpack(indices: Tensor, values: Tensor, n_atoms: int) -> Tensor:
     """Spreads slots ``[B, K]`` over dense codes ``[B, N]``; differentiable in ``values``."""
     codes = values.new_zeros(values.shape[0], n_atoms)
     return codes.scatter_add(1, indices.clamp_min(0), values.where(indices >= 0, 0))
+
+
+def lay_out(
+    codes: Tensor,
+    residual: Tensor,
+    gap: Tensor,
+    n_iter: Tensor,
+    tol: float,
+    finite: Tensor,
+    slots: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Makes the outputs of the LASSO op from dense solutions.
+
+    Args:
+        codes: ``[B, N]``.
+        residual: ``[B, M]``.
+        gap: ``[B]``; a signal has converged when it is at most ``tol``.
+        n_iter: ``[B]``, int32.
+        tol: Relative gap.
+        finite: Which signals were finite, ``[B]``; the others get NaN and their status.
+        slots: 0 for dense values, else how many slots.
+    """
+    status = torch.where(gap <= tol, int(Status.CONVERGED), int(Status.MAX_ITER))
+    if slots == 0:
+        indices = torch.empty((len(codes), 0), dtype=torch.int64, device=codes.device)
+        values = codes
+    else:
+        indices, values, overflow = pack(codes, slots)
+        status = status.masked_fill(overflow, int(Status.OVERFLOW))
+    return (
+        indices.where(finite[:, None], -1),
+        values.where(finite[:, None], torch.nan),
+        residual.where(finite[:, None], torch.nan),
+        gap.where(finite, torch.nan),
+        n_iter * finite,
+        status.masked_fill(~finite, int(Status.NONFINITE)).to(torch.int32),
+    )

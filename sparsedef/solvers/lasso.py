@@ -61,7 +61,8 @@ def lasso(
             K the largest support of the batch (min(M, N) while tracing). Finding K waits for the
             device.
         gradient: ``"implicit"`` (of the solution: one small linear solve per signal, memory flat
-            in the iterations), ``"unrolled"`` (of the ISTA or FISTA steps taken), or ``"auto"``:
+            in the iterations), ``"unrolled"`` (of ISTA or FISTA: exactly ``max_iter`` recorded
+            steps, whatever ``tol``), or ``"auto"``:
             implicit for signals whose gap is certified, unrolled for those that ISTA or FISTA left
             short of it. An active set cannot be unrolled; when a signal that needs a gradient is
             not certified, it warns.

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from sparsedef import _C
-from sparsedef.backends.base import Status
 from sparsedef.backends.cuda.precision import full_float32
-from sparsedef.backends.slots import pack
+from sparsedef.backends.slots import lay_out
+from sparsedef.backends.working_set import active_set
 
 _MOST_GROUPS = 4096  # warps at work at once
 _WORKSPACE_BYTES = 1 << 28
@@ -29,29 +29,14 @@ def lasso(
 
     Waits for the device once a round, to see which signals are done.
     """
-    from sparsedef.backends.working_set import active_set
-
     assert algorithm == "active_set", algorithm
     finite = x.isfinite().all(dim=1)
     signals = torch.where(finite[:, None], x, 0)
     with full_float32():
-        codes, residual, gap, n_iter = active_set(
+        solved = active_set(
             signals, dictionary, alpha, init, nonnegative, tol, max_iter, solve=solve_small
         )
-    status = torch.where(gap <= tol, int(Status.CONVERGED), int(Status.MAX_ITER)).to(torch.int32)
-    indices = torch.empty((len(x), 0), dtype=torch.int64, device=x.device)
-    values = codes
-    if slots > 0:
-        indices, values, overflow = pack(codes, slots)
-        status = torch.where(overflow, int(Status.OVERFLOW), status)
-    return (
-        torch.where(finite[:, None], indices, -1),
-        torch.where(finite[:, None], values, torch.nan),
-        torch.where(finite[:, None], residual, torch.nan),
-        torch.where(finite, gap, torch.nan),
-        n_iter * finite,
-        torch.where(finite, status, int(Status.NONFINITE)),
-    )
+    return lay_out(*solved, tol, finite, slots)
 
 
 def solve_small(

@@ -10,8 +10,7 @@ import torch
 import triton
 from torch import Tensor
 
-from sparsedef.backends.base import Status
-from sparsedef.backends.slots import pack
+from sparsedef.backends.slots import lay_out
 from sparsedef.backends.triton.lasso_kernels import (
     _certificate_kernel,
     _residual_kernel,
@@ -56,33 +55,24 @@ def lasso(
         ``[B, M]``, relative gap ``[B]``, steps ``[B]``, status ``[B]``.
     """
     n_signals, n_atoms = x.shape[0], dictionary.shape[0]
-    width = slots if slots else n_atoms
-    indices = torch.full((n_signals, slots), -1, dtype=torch.int64, device=x.device)
-    values, residual, gap = (
-        x.new_empty(n_signals, width),
-        torch.empty_like(x),
-        torch.empty_like(alpha),
-    )
-    n_iter = torch.zeros(n_signals, dtype=torch.int32, device=x.device)
-    status = torch.full_like(n_iter, int(Status.MAX_ITER))
     step = _step_size(dictionary)
     tile = tile_for(n_signals, x.shape[1], n_atoms, x.dtype)
+    parts = []
     with _on_device(x):
         for part in _chunks(x, n_atoms):
             finite = x[part].isfinite().all(dim=1)
             solver = _Solver(
                 x[part].where(finite[:, None], 0), dictionary, alpha[part], step, nonnegative, tile
             )
-            codes, residual[part], gap[part], n_iter[part] = solver.run(
+            solved = solver.run(
                 None if init is None else init[part], tol, max_iter, algorithm == "fista"
             )
-            status[part] = status[part].where(gap[part] > tol, int(Status.CONVERGED))
-            if slots:
-                indices[part], values[part], is_over = pack(codes, slots)
-                status[part] = status[part].where(~is_over, int(Status.OVERFLOW))
-            else:
-                values[part] = codes
-            _blank(finite, part, indices, values, residual, gap, n_iter, status)
+            parts.append(lay_out(*solved, tol, finite, slots))
+    if len(parts) == 1:
+        return parts[0]
+    indices, values, residual, gap, n_iter, status = (
+        torch.cat(outputs) for outputs in zip(*parts, strict=True)
+    )
     return indices, values, residual, gap, n_iter, status
 
 
@@ -240,21 +230,10 @@ def _step_size(dictionary: Tensor) -> Tensor:
 def _chunks(x: Tensor, n_atoms: int) -> Iterator[slice]:
     per_signal = x.element_size() * (2 * n_atoms + 3 * x.shape[1])
     size = max(1, _CHUNK_BYTES // per_signal)
-    for start in range(0, len(x), size):
+    for start in range(0, max(len(x), 1), size):
         yield slice(start, start + size)
 
 
 def _on_device(x: Tensor) -> AbstractContextManager[Any]:
     """Makes the tensors' device current: Triton launches there (the interpreter needs none)."""
     return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
-
-
-def _blank(finite: Tensor, part: slice, indices: Tensor, *outputs: Tensor) -> None:
-    """Marks the signals of ``part`` that hold NaN or infinity."""
-    values, residual, gap, n_iter, status = (output[part] for output in outputs)
-    values.masked_fill_(~finite[:, None], torch.nan)
-    residual.masked_fill_(~finite[:, None], torch.nan)
-    gap.masked_fill_(~finite, torch.nan)
-    n_iter.masked_fill_(~finite, 0)
-    status.masked_fill_(~finite, int(Status.NONFINITE))
-    indices[part].masked_fill_(~finite[:, None], -1)
