@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -73,6 +75,10 @@ class BIM(Attack):
             steps=self.steps,
             step_size=self.step_size,
             loss=self.loss,
-            direction=ball.steepest,
+            direction=self.direction(ball),
             keep_best=self.keep_best,
         )
+
+    def direction(self, ball: Ball) -> Callable[[Tensor], Tensor]:
+        """What turns each step's gradient into the way to go; called once per run of steps."""
+        return ball.steepest

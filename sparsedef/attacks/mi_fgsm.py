@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
+
 from torch import Tensor
 
-from sparsedef.attacks.ascent import ascend
 from sparsedef.attacks.ball import Ball, per_image
 from sparsedef.attacks.bim import BIM
 from sparsedef.attacks.inputs import Norm
-from sparsedef.attacks.target import Target
 
 
 class MIFGSM(BIM):
@@ -62,32 +61,14 @@ class MIFGSM(BIM):
             raise ValueError(f"{self.name}: decay must be >= 0, got {decay}")
         self.decay = float(decay)
 
-    def perturb(
-        self,
-        target: Target,
-        images: Tensor,
-        labels: Tensor,
-        start: Tensor | None,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """Climbs; see the class."""
-        ball = Ball(images, self.radius, self.norm)
-        momentum = torch.zeros_like(images)
+    def direction(self, ball: Ball) -> Callable[[Tensor], Tensor]:
+        """Follows the momentum, which starts at zero, in place of the gradient."""
+        momentum: Tensor | float = 0.0
 
-        def direction(grad: Tensor) -> Tensor:
+        def follow(grad: Tensor) -> Tensor:
             nonlocal momentum
             length = per_image(grad.flatten(1).abs().sum(1).clamp_min(1e-30))
             momentum = self.decay * momentum + grad / length
             return ball.steepest(momentum)
 
-        return ascend(
-            target,
-            labels,
-            ball=ball,
-            start=images if start is None else start,
-            steps=self.steps,
-            step_size=self.step_size,
-            loss=self.loss,
-            direction=direction,
-            keep_best=self.keep_best,
-        )
+        return follow
