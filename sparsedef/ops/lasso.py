@@ -18,12 +18,15 @@ def _fake(
     x: Tensor,
     dictionary: Tensor,
     alpha: Tensor,
+    ridge: Tensor | None,
     init: Tensor | None,
     nonnegative: bool,
     tol: float,
     max_iter: int,
     algorithm: str,
+    allow_tf32: bool,
     slots: int,
+    max_memory: int,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     n_signals = x.shape[0]
@@ -38,8 +41,9 @@ def _fake(
 
 
 lasso: Any = define(
-    "lasso(Tensor x, Tensor dictionary, Tensor alpha, Tensor? init, bool nonnegative, float tol,"
-    " int max_iter, str algorithm, SymInt slots, str backend)"
+    "lasso(Tensor x, Tensor dictionary, Tensor alpha, Tensor? ridge, Tensor? init, bool nonnegative,"
+    " float tol, int max_iter, str algorithm, bool allow_tf32, SymInt slots, int max_memory,"
+    " str backend)"
     " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
     _fake,
     values_first=True,
@@ -61,7 +65,7 @@ def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     grad_alpha = -(multiplier * values.sign()).sum(dim=1)
     # A signal with NaN has NaN codes: its multiplier is 0, and so must its product be.
     grad_alpha = torch.where(residual.isfinite().all(dim=1), grad_alpha, 0)
-    return (grad_x, grad_dictionary, grad_alpha) + (None,) * 7
+    return (grad_x, grad_dictionary, grad_alpha) + (None,) * 10
 
 
 attach_gradient("lasso", _backward, _setup_context)

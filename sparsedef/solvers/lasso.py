@@ -115,7 +115,7 @@ def lasso(
     )
     if is_unrolled:
         return _to_result(unroll(inputs, settings), layout, chosen, "unrolled")
-    outputs = ops.lasso(*inputs, *settings, slots, chosen)
+    outputs = ops.lasso(*inputs[:3], None, inputs[3], *settings, False, slots, 0, chosen)
     kind = "implicit" if outputs[0].requires_grad else "none"
     if not torch.compiler.is_compiling():
         if slots:

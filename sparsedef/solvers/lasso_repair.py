@@ -60,7 +60,10 @@ def refit_overflow(inputs: Inputs, settings: Settings, backend: str, outputs: Ou
     rows = (outputs[5] == int(Status.OVERFLOW)).nonzero()[:, 0]
     if len(rows) == 0:
         return outputs
-    codes, _, *again = ops.lasso(*_of_rows(inputs, rows), *settings, 0, backend)
+    x, dictionary, alpha, init = _of_rows(inputs, rows)
+    codes, _, *again = ops.lasso(
+        x, dictionary, alpha, None, init, *settings, False, 0, 0, backend
+    )
     width = max(int(torch.count_nonzero(codes, dim=1).amax()), outputs[0].shape[1])
     indices, _, _ = pack(codes.detach(), width)
     values = codes.gather(1, indices.clamp_min(0)).where(indices >= 0, 0)

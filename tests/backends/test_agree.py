@@ -61,10 +61,10 @@ def test_lasso_agrees(
     alpha = torch.linspace(0.02, 0.4, max(shape[0], 1), dtype=dtype)[: shape[0]]
     n_slots = 0 if slots == "dense" else min(shape[1:])
     tol = TOLERANCES[dtype].gap
-    arguments = (x, dictionary, alpha, None, nonnegative, tol, 5000, algorithm)
-    expected = BACKENDS["reference"].functions["lasso"](*arguments, 0)
+    arguments = (x, dictionary, alpha, None, None, nonnegative, tol, 5000, algorithm, False)
+    expected = BACKENDS["reference"].functions["lasso"](*arguments, 0, 0)
     for name in names:
-        found = BACKENDS[name].functions["lasso"](*arguments, n_slots)
+        found = BACKENDS[name].functions["lasso"](*arguments, n_slots, 0)
         indices, values, residual, gap, _, status = found
         codes = dense(indices, values, shape[2])
         torch.testing.assert_close(residual, x - codes @ dictionary, atol=1e-5, rtol=0)
@@ -94,7 +94,8 @@ def test_a_bad_row_is_marked_the_same_everywhere(op: str, dtype: torch.dtype) ->
         if op == "omp":
             outputs = function(x, dictionary, 3, level * 0, "omp")
         else:
-            outputs = function(x, dictionary, level, None, False, 1e-4, 100, "active_set", 12)
+            options = (False, 1e-4, 100, "active_set", False, 12, 0)
+            outputs = function(x, dictionary, level, None, None, *options)
         indices, values, residual = outputs[:3]
         n_iter, status = outputs[-2:]
         bad = torch.tensor([False, True, False, False, True, False])

@@ -58,7 +58,8 @@ def solve(
     algorithm: str = "fista",
     slots: int = 0,
 ) -> Outputs:
-    return TRITON(x, dictionary, alpha, init, nonnegative, tol, max_iter, algorithm, slots)
+    options = (nonnegative, tol, max_iter, algorithm, False, slots, 0)
+    return TRITON(x, dictionary, alpha, None, init, *options)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -107,7 +108,7 @@ def test_fixed_steps_are_those_of_the_reference(
     algorithm: str,
 ) -> None:
     x, dictionary, alpha = problem(shape, device, dtype)
-    arguments = (x, dictionary, alpha, None, False, 0.0, max_iter, algorithm, 0)
+    arguments = (x, dictionary, alpha, None, None, False, 0.0, max_iter, algorithm, False, 0, 0)
     ours, theirs = TRITON(*arguments), REFERENCE(*arguments)
     close = {torch.float32: 1e-4, torch.float64: 1e-7}[dtype]
     for mine, expected in zip(ours[:4], theirs[:4], strict=True):

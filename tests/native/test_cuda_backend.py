@@ -51,8 +51,8 @@ def test_lasso_agrees_with_the_cpu_kernel(cuda, emulator, dtype, nonnegative, sl
     tolerance = TOLERANCES[dtype]
     x, dictionary = make_problem(5, 20, 45, dtype=dtype, correlation=0.3)
     x[2], x[3, 4] = 0, torch.nan
-    arguments = (x, dictionary, torch.full((5,), 0.05, dtype=dtype), None, nonnegative)
-    arguments += (tolerance.gap, 100, "active_set", slots)
+    arguments = (x, dictionary, torch.full((5,), 0.05, dtype=dtype), None, None, nonnegative)
+    arguments += (tolerance.gap, 100, "active_set", False, slots, 0)
     found = cuda["lasso"](*arguments)
     expected = BACKENDS["cpp"].functions["lasso"](*arguments)
     # Gap and rounds may differ; the certificate bounds the answers' distance.

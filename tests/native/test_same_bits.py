@@ -66,7 +66,7 @@ def test_omp_has_the_same_bits_alone_and_in_a_batch(selection, n_threads):
 def test_lasso_has_the_same_bits_alone_and_in_a_batch(dtype, n_atoms):
     x, dictionary, _ = problem(dtype, n_signals=600, n_atoms=n_atoms)
     alpha = torch.full((600,), 0.3, dtype=dtype)
-    arguments = (None, False, 1e-5, 100, "active_set", 40)
+    arguments = (None, None, False, 1e-5, 100, "active_set", False, 40, 0)
     expected = lasso(x, dictionary, alpha, *arguments)
     for size, n_threads in ((1, 1), (77, 2)):
         torch.set_num_threads(n_threads)
@@ -84,7 +84,7 @@ def test_lasso_has_the_same_bits_alone_and_in_a_batch(dtype, n_atoms):
 def test_lasso_has_the_same_bits_on_every_instruction_set(dtype, isa):
     x, dictionary, _ = problem(dtype)
     alpha = torch.full((len(x),), 0.2, dtype=dtype)
-    arguments = (alpha, None, False, 1e-5, 100, "active_set", 0)
+    arguments = (alpha, None, None, False, 1e-5, 100, "active_set", False, 0, 0)
     _C.set_isa("baseline")
     expected = lasso(x, dictionary, *arguments)
     _C.set_isa(isa)

@@ -19,17 +19,33 @@ def _lasso(
     x: Tensor,
     dictionary: Tensor,
     alpha: Tensor,
+    ridge: Tensor | None,
     init: Tensor | None,
     nonnegative: bool,
     tol: float,
     max_iter: int,
     algorithm: str,
+    allow_tf32: bool,
     slots: int,
+    max_memory: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Loads the kernels at the first call; see ``sparsedef.backends.triton.lasso``."""
     from sparsedef.backends.triton.lasso import lasso
 
-    return lasso(x, dictionary, alpha, init, nonnegative, tol, max_iter, algorithm, slots)
+    return lasso(
+        x,
+        dictionary,
+        alpha,
+        ridge,
+        init,
+        nonnegative,
+        tol,
+        max_iter,
+        algorithm,
+        allow_tf32,
+        slots,
+        max_memory,
+    )
 
 
 def is_interpreted() -> bool:

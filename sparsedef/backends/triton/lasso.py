@@ -26,12 +26,15 @@ def lasso(
     x: Tensor,
     dictionary: Tensor,
     alpha: Tensor,
+    ridge: Tensor | None,
     init: Tensor | None,
     nonnegative: bool,
     tol: float,
     max_iter: int,
     algorithm: str,
+    allow_tf32: bool,
     slots: int,
+    max_memory: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Solves the LASSO of each signal by ``"ista"`` or ``"fista"`` with adaptive restart.
 
