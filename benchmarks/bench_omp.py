@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.baselines import BASELINES
@@ -10,9 +11,11 @@ from benchmarks.race import race
 from benchmarks.sparsedef_entry import contestant
 
 
-def test_omp(omp_spec: OmpSpec, race_settings: dict[str, Any], benchmark: Any) -> None:
+def test_omp(
+    omp_spec: OmpSpec,
+    race_settings: dict[str, Any],
+    benchmark: Any,
+    keep: Callable[[dict[str, Any]], None],
+) -> None:
     ours = contestant(race_settings.pop("backend"))
-    problem = omp_spec.build()
-    benchmark.extra_info.update(
-        race(problem, ours, BASELINES, pedantic=benchmark.pedantic, **race_settings)
-    )
+    keep(race(omp_spec.build(), ours, BASELINES, pedantic=benchmark.pedantic, **race_settings))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -46,6 +46,17 @@ class Contestant:
         if problem.work > self.most_work:
             return "left out: over the preset size limit for it, not measured"
         return None
+
+
+def in_float64(contestant: Contestant, most_work: float) -> Contestant:
+    """The same contestant on data in float64; converting it is not timed."""
+
+    def prepare(problem: Problem, setting: Any, threads: int) -> Call:
+        x, dictionary = problem.x.double(), problem.dictionary.double()
+        return contestant.prepare(replace(problem, x=x, dictionary=dictionary), setting, threads)
+
+    name = f"{contestant.name} f64"
+    return replace(contestant, name=name, prepare=prepare, most_work=most_work)
 
 
 def missing_library(name: str, package: str) -> str | None:

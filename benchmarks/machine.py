@@ -9,12 +9,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import sparsedef
+
 LIBRARIES = (
     "torch",
     "triton",
     "numpy",
     "scikit-learn",
     "spams-bin",
+    "celer",
+    "skglm",
     "orthogonal-matching-pursuit-gpu",
 )
 ROOT = Path(__file__).parents[1]
@@ -35,8 +39,16 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> dict[str, Any]:
-    """The commit of the checkout, and whether files differ from it."""
-    return {"id": _git("rev-parse", "HEAD") or "none", "dirty": bool(_git("status", "--porcelain"))}
+    """The commit of the checkout, whether files differ from it, and what of it is timed.
+
+    ``installed`` is the version of a sparsedef that is not the one of this checkout, else ``None``.
+    """
+    is_own = Path(sparsedef.__file__).resolve().parents[1] == ROOT.resolve()
+    return {
+        "id": _git("rev-parse", "HEAD") or "none",
+        "dirty": bool(_git("status", "--porcelain")),
+        "installed": None if is_own else sparsedef.__version__,
+    }
 
 
 def _processor() -> str:

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import report_lasso
+
+MISSED = re.compile(
+    r"(not timed: p99 of the relative duality gap )([^ ,]+), (not [^ ,]+)(, given up)?.*"
+)
+MEMORY_TITLE = "**Memory of one cold `lasso` call beyond what was there before it**"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 TITLES = {
     "lasso": "LASSO, float32, to a relative duality gap of 1e-5",
@@ -21,13 +28,19 @@ TITLES = {
 
 
 def render(results: dict[str, Any]) -> str:
-    """Turns one result file into Markdown: a header line, one table per op, and the notes."""
+    """Turns one result file into Markdown: a header line, the tables of each op, and the notes."""
+    rows = [row for row in results["rows"] if row.get("kind") != "memory"]
+    memory = [row for row in results["rows"] if row.get("kind") == "memory"]
     parts = [_header(results)]
     for op, title in TITLES.items():
-        rows = [row for row in results["rows"] if row["op"] == op]
-        if rows:
-            parts.append("\n".join([f"**{title}**", "", *_table(rows)]))
-    notes = _notes(results["rows"])
+        own = [row for row in rows if row["op"] == op]
+        if own and op == "lasso" and "product_ms" in own[0]:
+            parts += [f"**{title}**", report_lasso.render(own)]
+        elif own:
+            parts += _tables(title, own)
+    if memory:
+        parts += [MEMORY_TITLE, report_lasso.describe_memory(memory)]
+    notes = _notes(rows)
     if notes:
         parts.append("\n".join(["Not in the race:", "", *notes]))
     return "\n\n".join(parts)
@@ -37,12 +50,28 @@ def _header(results: dict[str, Any]) -> str:
     info, commit = results["machine_info"], results["commit_info"]
     versions = ", ".join(f"{name} {v}" for name, v in info["versions"].items() if v)
     changed = " with local changes" if commit["dirty"] else ""
+    installed = commit.get("installed")
+    timed = f"sparsedef {installed} as installed, benchmarks of " if installed else ""
+    threads = info["threads"]
+    counts = " and ".join(map(str, threads)) if isinstance(threads, list) else threads
     return (
-        f"{info['processor']}, {info['threads']} of {info['cores']} cores for everybody, on"
-        f" {info['device'].upper()}; {versions}; commit {commit['id'][:12]}{changed},"
+        f"{info['processor']}, {counts} of {info['cores']} cores for everybody, on"
+        f" {info['device'].upper()}; {versions}; {timed}commit {commit['id'][:12]}{changed},"
         f" {results['datetime'][:10]}. Median milliseconds per call [quartiles], contestants in"
         " turns. Ratio: fastest peer / sparsedef; above 1 sparsedef is faster."
     )
+
+
+def _tables(title: str, rows: list[dict[str, Any]]) -> list[str]:
+    """One table, or one for each thread count where there are several."""
+    counts = sorted({row.get("threads", 0) for row in rows})
+    if len(counts) < 2:
+        return ["\n".join([f"**{title}**", "", *_table(rows)])]
+    by_count = [(count, [row for row in rows if row["threads"] == count]) for count in counts]
+    return [
+        "\n".join([f"**{title}, {count} thread{'s' * (count > 1)}**", "", *_table(own)])
+        for count, own in by_count
+    ]
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
@@ -91,11 +120,45 @@ def _quality(row: dict[str, Any]) -> str:
 
 def _notes(rows: list[dict[str, Any]]) -> list[str]:
     """One line per contestant and note, with the problems that it stands for."""
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         for name, note in row["notes"].items():
-            found.setdefault((name, note), []).append(row["problem"])
-    return [f"- {name}: {note} ({'; '.join(where)})" for (name, note), where in found.items()]
+            found.setdefault((name, note), []).append(row)
+    if "product_ms" in rows[0]:
+        found = _merge_gaps(found)
+    return [f"- {name}: {note} ({_where(own)})" for (name, note), own in found.items()]
+
+
+def _merge_gaps(
+    found: dict[tuple[str, str], list[dict[str, Any]]],
+) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Joins the notes of a contestant that differ in the gap it was left with."""
+    merged: dict[tuple[str, str], list[tuple[float, list[dict[str, Any]]]]] = {}
+    for (name, note), rows in found.items():
+        missed = MISSED.fullmatch(note)
+        gap, text = 0.0, note
+        if missed:
+            gap, text = float(missed[2]), f"{missed[1]}%s, {missed[3]}{missed[4] or ''}"
+        merged.setdefault((name, text), []).append((gap, rows))
+    joined = {}
+    for (name, text), parts in merged.items():
+        low, high = min(gap for gap, _ in parts), max(gap for gap, _ in parts)
+        span = f"{low:.1e}" if low == high else f"{low:.1e} to {high:.1e}"
+        joined[name, text.replace("%s", span)] = [row for _, rows in parts for row in rows]
+    return joined
+
+
+def _where(rows: list[dict[str, Any]]) -> str:
+    """The problems, each once for all thread counts; of the LASSO's, those of one N together."""
+    batches: dict[str, list[int]] = {}
+    for row in {row["problem"]: row for row in rows}.values():
+        name, batch = row["problem"], row.get("n_signals", 0)
+        if row["op"] == "lasso" and "product_ms" in row:
+            name = name.replace(f" B{batch}", " B%s")
+        batches.setdefault(name, []).append(batch)
+    return "; ".join(
+        name.replace("%s", ",".join(map(str, sorted(sizes)))) for name, sizes in batches.items()
+    )
 
 
 def insert(document: str, table: str, begin: str = BEGIN, end: str = END) -> str:

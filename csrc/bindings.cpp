@@ -33,15 +33,51 @@ void omp_cpu(Address x, Address dictionary, Address tol, Address indices, Addres
 }
 
 template <class T>
-void lasso_cpu(Address x, Address dictionary, Address alpha, Address init, Address indices,
-               Address values, Address residual, Address gap, Address n_iter, Address status,
-               long n_signals, long n_features, long n_atoms, long slots, bool is_nonnegative,
-               double tol, int max_iter, int n_threads) {
-    sparsedef::active_kernels().lasso(sparsedef::LassoTask<T>{
-        at<const T>(x), at<const T>(dictionary), at<const T>(alpha), at<const T>(init),
-        at<std::int64_t>(indices), at<T>(values), at<T>(residual), at<T>(gap),
-        at<std::int32_t>(n_iter), at<std::int32_t>(status), n_signals, n_features, n_atoms, slots,
-        is_nonnegative, tol, max_iter, n_threads});
+void lasso_cpu(Address x, Address dictionary, Address alpha, Address ridge, Address init,
+               Address indices, Address values, Address residual, Address gap, Address n_iter,
+               Address status, long n_signals, long n_features, long n_atoms, long slots,
+               bool is_nonnegative, double tol, int max_iter, long max_memory, int n_threads) {
+    sparsedef::active_kernels().lasso(sparsedef::LassoTask<T>{at<const T>(x),
+                                                              at<const T>(dictionary),
+                                                              at<const T>(alpha),
+                                                              at<const T>(ridge),
+                                                              at<const T>(init),
+                                                              at<std::int64_t>(indices),
+                                                              at<T>(values),
+                                                              at<T>(residual),
+                                                              at<T>(gap),
+                                                              at<std::int32_t>(n_iter),
+                                                              at<std::int32_t>(status),
+                                                              n_signals,
+                                                              n_features,
+                                                              n_atoms,
+                                                              slots,
+                                                              is_nonnegative,
+                                                              tol,
+                                                              max_iter,
+                                                              max_memory,
+                                                              n_threads,
+                                                              false});
+}
+
+template <class T>
+void proximal_step_cpu(Address codes, Address point, Address pace, Address correlations,
+                       Address product, Address ridge, Address alpha, double step, long n_signals,
+                       long stride, bool is_nonnegative, int n_threads) {
+    sparsedef::active_kernels().proximal_step(sparsedef::ProximalStepTask<T>{
+        at<T>(codes), at<T>(point), at<T>(pace), at<const T>(correlations), at<const T>(product),
+        at<const T>(ridge), at<const T>(alpha), T(step), n_signals, stride, is_nonnegative,
+        n_threads});
+}
+
+template <class T>
+void proximal_gap_cpu(Address x, Address residual, Address codes, Address correlations,
+                      Address ridge, Address alpha, Address gap, long n_signals, long n_features,
+                      long stride, bool is_nonnegative, int n_threads) {
+    sparsedef::active_kernels().proximal_gap(sparsedef::ProximalGapTask<T>{
+        at<const T>(x), at<const T>(residual), at<const T>(codes), at<const T>(correlations),
+        at<const T>(ridge), at<const T>(alpha), at<T>(gap), n_signals, n_features, stride,
+        is_nonnegative, n_threads});
 }
 
 void define_cpu(py::module_& module) {
@@ -56,12 +92,26 @@ void define_cpu(py::module_& module) {
     omp("omp_cpu_double", &omp_cpu<double>);
     const auto lasso = [&](const char* name, auto function) {
         module.def(name, function, NoGil(), py::kw_only(), "x"_a, "dictionary"_a, "alpha"_a,
-                   "init"_a, "indices"_a, "values"_a, "residual"_a, "gap"_a, "n_iter"_a, "status"_a,
-                   "n_signals"_a, "n_features"_a, "n_atoms"_a, "slots"_a, "is_nonnegative"_a,
-                   "tol"_a, "max_iter"_a, "n_threads"_a);
+                   "ridge"_a, "init"_a, "indices"_a, "values"_a, "residual"_a, "gap"_a, "n_iter"_a,
+                   "status"_a, "n_signals"_a, "n_features"_a, "n_atoms"_a, "slots"_a,
+                   "is_nonnegative"_a, "tol"_a, "max_iter"_a, "max_memory"_a, "n_threads"_a);
     };
     lasso("lasso_cpu_float", &lasso_cpu<float>);
     lasso("lasso_cpu_double", &lasso_cpu<double>);
+    const auto proximal_step = [&](const char* name, auto function) {
+        module.def(name, function, NoGil(), py::kw_only(), "codes"_a, "point"_a, "pace"_a,
+                   "correlations"_a, "product"_a, "ridge"_a, "alpha"_a, "step"_a, "n_signals"_a,
+                   "stride"_a, "is_nonnegative"_a, "n_threads"_a);
+    };
+    proximal_step("proximal_step_cpu_float", &proximal_step_cpu<float>);
+    proximal_step("proximal_step_cpu_double", &proximal_step_cpu<double>);
+    const auto proximal_gap = [&](const char* name, auto function) {
+        module.def(name, function, NoGil(), py::kw_only(), "x"_a, "residual"_a, "codes"_a,
+                   "correlations"_a, "ridge"_a, "alpha"_a, "gap"_a, "n_signals"_a, "n_features"_a,
+                   "stride"_a, "is_nonnegative"_a, "n_threads"_a);
+    };
+    proximal_gap("proximal_gap_cpu_float", &proximal_gap_cpu<float>);
+    proximal_gap("proximal_gap_cpu_double", &proximal_gap_cpu<double>);
 }
 
 #ifdef SPARSEDEF_CUDA_ARCHITECTURES
@@ -92,12 +142,13 @@ void residual_cuda_as(Address x, Address dictionary, Address indices, Address va
 
 template <class T>
 void lasso_small_cuda_as(Address gram, Address slopes, Address alpha, Address codes,
-                         Address workspace, long n_problems, int size, bool is_nonnegative,
-                         double tol, long n_groups, int device, Address stream) {
+                         Address accuracy, Address workspace, long n_problems, int size,
+                         bool is_nonnegative, double tol, long n_groups, int device,
+                         Address stream) {
     sparsedef::lasso_small_cuda(
-        sparsedef::LassoSmallCudaTask<T>{at<const T>(gram), at<const T>(slopes), at<const T>(alpha),
-                                         at<T>(codes), at<T>(workspace), n_problems, size,
-                                         is_nonnegative, tol, n_groups},
+        sparsedef::LassoSmallCudaTask<T>{at<const T>(gram), at<T>(slopes), at<const T>(alpha),
+                                         at<T>(codes), at<T>(accuracy), at<T>(workspace),
+                                         n_problems, size, is_nonnegative, tol, n_groups},
         device, at<void>(stream));
 }
 
@@ -121,8 +172,8 @@ void define_cuda(py::module_& module) {
     residual("residual_cuda_double", &residual_cuda_as<double>);
     const auto lasso = [&](const char* name, auto function) {
         module.def(name, function, NoGil(), py::kw_only(), "gram"_a, "slopes"_a, "alpha"_a,
-                   "codes"_a, "workspace"_a, "n_problems"_a, "size"_a, "is_nonnegative"_a, "tol"_a,
-                   "n_groups"_a, "device"_a, "stream"_a);
+                   "codes"_a, "accuracy"_a, "workspace"_a, "n_problems"_a, "size"_a,
+                   "is_nonnegative"_a, "tol"_a, "n_groups"_a, "device"_a, "stream"_a);
     };
     lasso("lasso_small_cuda_float", &lasso_small_cuda_as<float>);
     lasso("lasso_small_cuda_double", &lasso_small_cuda_as<double>);

@@ -1,95 +1,12 @@
 // Lanes of a CPU: W numbers in W / (numbers per register) native vectors. See lanes.h.
 #pragma once
-#include <cstdint>
+#include "native.h"
 
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#define LANES_BYTES 64
-#elif defined(__AVX2__) && defined(__FMA__)
-#include <immintrin.h>
-#define LANES_BYTES 32
-#else
-#define LANES_BYTES 16
-#endif
 #define LANES_EACH \
     LANES_UNROLL   \
     for (int i = 0; i < P; ++i)
 
-namespace {  // one copy per instruction set, never merged by the linker
-
-template <class T>
-struct Native;  // a register of T, the integers that go with it, and unaligned memory
-
-template <>
-struct Native<float> {
-    using Index = std::int32_t;
-    typedef float V __attribute__((vector_size(LANES_BYTES)));
-    typedef Index I __attribute__((vector_size(LANES_BYTES)));
-    typedef float Unaligned __attribute__((vector_size(LANES_BYTES), aligned(4), may_alias));
-    static constexpr Index kMagnitude = 0x7fffffff;
-};
-
-template <>
-struct Native<double> {
-    using Index = std::int64_t;
-    typedef double V __attribute__((vector_size(LANES_BYTES)));
-    typedef Index I __attribute__((vector_size(LANES_BYTES)));
-    typedef double Unaligned __attribute__((vector_size(LANES_BYTES), aligned(8), may_alias));
-    static constexpr Index kMagnitude = 0x7fffffffffffffff;
-};
-
-// a * b + c and c - a * b, rounded once
-LANES_FN float fused(float a, float b, float c) {
-    return __builtin_fmaf(a, b, c);
-}
-LANES_FN double fused(double a, double b, double c) {
-    return __builtin_fma(a, b, c);
-}
-
-using FloatV = Native<float>::V;
-using DoubleV = Native<double>::V;
-
-#if LANES_BYTES == 64
-LANES_FN FloatV fused(FloatV a, FloatV b, FloatV c) {
-    return (FloatV)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-}
-LANES_FN DoubleV fused(DoubleV a, DoubleV b, DoubleV c) {
-    return (DoubleV)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
-}
-LANES_FN FloatV fused_minus(FloatV a, FloatV b, FloatV c) {
-    return (FloatV)_mm512_fnmadd_ps((__m512)a, (__m512)b, (__m512)c);
-}
-LANES_FN DoubleV fused_minus(DoubleV a, DoubleV b, DoubleV c) {
-    return (DoubleV)_mm512_fnmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
-}
-#elif LANES_BYTES == 32
-LANES_FN FloatV fused(FloatV a, FloatV b, FloatV c) {
-    return (FloatV)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-}
-LANES_FN DoubleV fused(DoubleV a, DoubleV b, DoubleV c) {
-    return (DoubleV)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
-}
-LANES_FN FloatV fused_minus(FloatV a, FloatV b, FloatV c) {
-    return (FloatV)_mm256_fnmadd_ps((__m256)a, (__m256)b, (__m256)c);
-}
-LANES_FN DoubleV fused_minus(DoubleV a, DoubleV b, DoubleV c) {
-    return (DoubleV)_mm256_fnmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
-}
-#else  // element by element: the compiler makes NEON of it; plain SSE2 has no fused operation
-LANES_FN FloatV fused(FloatV a, FloatV b, FloatV c) {
-    return FloatV{fused(a[0], b[0], c[0]), fused(a[1], b[1], c[1]), fused(a[2], b[2], c[2]),
-                  fused(a[3], b[3], c[3])};
-}
-LANES_FN DoubleV fused(DoubleV a, DoubleV b, DoubleV c) {
-    return DoubleV{fused(a[0], b[0], c[0]), fused(a[1], b[1], c[1])};
-}
-LANES_FN FloatV fused_minus(FloatV a, FloatV b, FloatV c) {
-    return fused(-a, b, c);
-}
-LANES_FN DoubleV fused_minus(DoubleV a, DoubleV b, DoubleV c) {
-    return fused(-a, b, c);
-}
-#endif
+namespace {
 
 template <class T, int W_ = 32>
 struct CpuLanes {
@@ -122,6 +39,15 @@ struct CpuLanes {
         LANES_EACH
         {
             *reinterpret_cast<Unaligned*>(p + i * kWidth) = a.v[i];
+        }
+    }
+    // Whole numbers of at most 127 as bytes
+    static LANES_FN void store_bytes(signed char* p, F a) {
+        typedef signed char Bytes __attribute__((vector_size(kWidth)));
+        LANES_EACH
+        {
+            const Bytes bytes = __builtin_convertvector(__builtin_convertvector(a.v[i], VI), Bytes);
+            __builtin_memcpy(p + i * kWidth, &bytes, sizeof bytes);
         }
     }
     // to[i] = from[ids[i]] for i < n, 0 up to n_padded
@@ -176,6 +102,14 @@ struct CpuLanes {
         LANES_EACH
         {
             r.v[i] = a.v[i] + b.v[i];
+        }
+        return r;
+    }
+    static LANES_FN F sub(F a, F b) {
+        F r;
+        LANES_EACH
+        {
+            r.v[i] = a.v[i] - b.v[i];
         }
         return r;
     }
@@ -234,6 +168,39 @@ struct CpuLanes {
     static LANES_FN T hsum(F a) {
         return fold<T>(a, [](auto x, auto y) { return x + y; });
     }
+    // to[i] = hsum(a[i]) for i < Sums, a power of two, at most kWidth: the same sums in the same
+    // order, made side by side
+    template <int Sums>
+    static LANES_FN void hsum_each(F* a, T* to) {
+        V part[Sums];
+        LANES_UNROLL
+        for (int s = 0; s < Sums; ++s) {
+            LANES_UNROLL
+            for (int half = P / 2; half >= 1; half /= 2) {
+                LANES_UNROLL
+                for (int i = 0; i < half; ++i) {
+                    a[s].v[i] = a[s].v[i] + a[s].v[i + half];
+                }
+            }
+            part[s] = a[s].v[0];
+        }
+        // A register holds kWidth / group sums of `group` terms each
+        int n = Sums;
+        LANES_UNROLL
+        for (int group = kWidth; group > 1; group /= 2) {
+            const int pairs = n > 1 ? n / 2 : 1;
+            LANES_UNROLL
+            for (int i = 0; i < pairs; ++i) {
+                const V x = part[n > 1 ? 2 * i : 0], y = part[n > 1 ? 2 * i + 1 : 0];
+                part[i] = halves(x, y, group, 0) + halves(x, y, group, 1);
+            }
+            n = pairs;
+        }
+        LANES_UNROLL
+        for (int s = 0; s < Sums; ++s) {
+            to[s] = part[0][s];
+        }
+    }
     // The smallest slot * W + lane
     static LANES_FN int hfirst(I slot) {
         I element;
@@ -257,6 +224,25 @@ struct CpuLanes {
     static LANES_FN void sync() {}
 
   private:
+    // The first or second halves of the groups of x, then of y
+    static LANES_FN V halves(V x, V y, int group, int which) {
+        VI from;
+        LANES_UNROLL
+        for (int u = 0; u < kWidth; ++u) {
+            const int half = group / 2, place = u / half, twice = place * group + u % half;
+            from[u] = twice + which * half;
+        }
+#ifdef __clang__
+        V r;
+        LANES_UNROLL
+        for (int u = 0; u < kWidth; ++u) {
+            r[u] = from[u] < kWidth ? x[from[u]] : y[from[u] - kWidth];
+        }
+        return r;
+#else
+        return __builtin_shuffle(x, y, from);
+#endif
+    }
     // Halves until one number is left: 16, 8, 4, 2, 1 for W = 32
     template <class Number, class Lanes, class Op>
     static LANES_FN Number fold(Lanes a, Op op) {

@@ -30,6 +30,7 @@ def lasso_cpu_float(
     x: int,
     dictionary: int,
     alpha: int,
+    ridge: int,
     init: int,
     indices: int,
     values: int,
@@ -44,11 +45,44 @@ def lasso_cpu_float(
     is_nonnegative: bool,
     tol: float,
     max_iter: int,
+    max_memory: int,
+    n_threads: int,
+) -> None: ...
+def proximal_step_cpu_float(
+    *,
+    codes: int,
+    point: int,
+    pace: int,
+    correlations: int,
+    product: int,
+    ridge: int,
+    alpha: int,
+    step: float,
+    n_signals: int,
+    stride: int,
+    is_nonnegative: bool,
+    n_threads: int,
+) -> None: ...
+def proximal_gap_cpu_float(
+    *,
+    x: int,
+    residual: int,
+    codes: int,
+    correlations: int,
+    ridge: int,
+    alpha: int,
+    gap: int,
+    n_signals: int,
+    n_features: int,
+    stride: int,
+    is_nonnegative: bool,
     n_threads: int,
 ) -> None: ...
 
 omp_cpu_double = omp_cpu_float
 lasso_cpu_double = lasso_cpu_float
+proximal_step_cpu_double = proximal_step_cpu_float
+proximal_gap_cpu_double = proximal_gap_cpu_float
 
 # Only in builds with CUDA
 
@@ -91,6 +125,7 @@ def lasso_small_cuda_float(
     slopes: int,
     alpha: int,
     codes: int,
+    accuracy: int,
     workspace: int,
     n_problems: int,
     size: int,

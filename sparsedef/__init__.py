@@ -3,10 +3,13 @@
 from sparsedef.backends import BackendError, Status
 from sparsedef.config import backends, show_config
 from sparsedef.solvers import (
+    LassoPath,
     PatchCode,
     SparseCode,
+    alpha_max,
     extract_patches,
     lasso,
+    lasso_path,
     merge_patches,
     omp,
     patch_omp,
@@ -15,13 +18,16 @@ from sparsedef.version import __version__
 
 __all__ = [
     "BackendError",
+    "LassoPath",
     "PatchCode",
     "SparseCode",
     "Status",
     "__version__",
+    "alpha_max",
     "backends",
     "extract_patches",
     "lasso",
+    "lasso_path",
     "merge_patches",
     "omp",
     "patch_omp",

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
+import sparsedef
 from sparsedef import config
+from sparsedef.backends import ORDER
 from sparsedef.version import __version__
+
+BENCHES = {"lasso": ["bench_lasso.py"], "omp": ["bench_omp.py"]}
+BENCHES["all"] = BENCHES["lasso"] + BENCHES["omp"]
+SIZES = ("tiny", "small", "full")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+NEEDED = {"pytest": "pytest", "pytest_benchmark": "pytest-benchmark", "sklearn": "scikit-learn"}
+# In the checkout's folder, but with the sparsedef that was asked, installed or not.
+RUN = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+import sparsedef, pytest
+sys.exit(pytest.main(sys.argv[1:]))
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,10 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "demo", help="attack a classifier, defend it by sparse coding, attack it adaptively"
     )
     _add_demo_arguments(demo)
+    bench = commands.add_parser("bench", help="time the solvers against their peers, checked first")
+    _add_bench_arguments(bench)
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "doctor":
             return 0 if config.doctor() else 1
+        if arguments.command == "bench":
+            return _bench(arguments)
         from sparsedef.demo import main as run_demo
 
         return run_demo(arguments)
@@ -38,3 +61,91 @@ def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     from sparsedef.demo import add_arguments
 
     add_arguments(parser)
+
+
+def _add_bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Times sparsedef against every peer that is installed, in turns, after each has passed a "
+        "check of its answer in float64, and prints the table. A stopped run continues where it "
+        "was. The benchmarks are in the repository, not in the installed package."
+    )
+    parser.add_argument("op", choices=list(BENCHES), help="what to time")
+    parser.add_argument("--size", choices=SIZES, default="small", help="(default: %(default)s)")
+    parser.add_argument(
+        "--threads", type=_count, nargs="+", default=sorted({1, os.cpu_count() or 1}),
+        help="for everybody, in turn (default: 1 and all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.json",
+        help="results (default: ./sparsedef-bench-OP-SIZE.json)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--backend", choices=("auto", *ORDER), default="auto", help="(default: %(default)s)"
+    )
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {count}")
+    return count
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    """Runs the checkout's benchmarks in a process of their own, then prints the tables."""
+    root = _find_benchmarks()
+    if root is None:
+        print(
+            "sparsedef bench: the benchmarks are not part of the installed package: clone the "
+            "repository and run this command in its folder",
+            file=sys.stderr,
+        )
+        return 1
+    missing = [name for module, name in NEEDED.items() if find_spec(module) is None]
+    if missing:
+        print(
+            f"sparsedef bench: {', '.join(missing)} must be installed: "
+            "pip install 'sparsedef[bench]'",
+            file=sys.stderr,
+        )
+        return 1
+    out = arguments.out or Path(f"sparsedef-bench-{arguments.op}-{arguments.size}.json")
+    out = out.resolve()
+    status = _run_benchmarks(root, out, arguments)
+    part = out.with_name(out.name + ".part")
+    results = part if status != 0 else out
+    if results.exists():
+        print()
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.report", str(results)], cwd=root, check=True
+        )
+    if status == 0:
+        print(f"\nwritten to {out}")
+    elif results.exists():
+        print(f"\nnot complete; finished rows are in {results}, the same command goes on")
+    return 130 if status == 2 else status
+
+
+def _run_benchmarks(root: Path, out: Path, arguments: argparse.Namespace) -> int:
+    counts = [str(count) for count in arguments.threads]
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    # Before anything that does arithmetic is imported.
+    threads = dict.fromkeys(THREAD_VARIABLES, str(max(arguments.threads)))
+    home = str(Path(sparsedef.__file__).resolve().parents[1])
+    command = [
+        *(sys.executable, "-c", RUN, home),
+        *(str(root / "benchmarks" / name) for name in BENCHES[arguments.op]),
+        *("-q", "--no-header", "--tb=short", "--benchmark-quiet", "-p", "no:cacheprovider"),
+        *("-o", "console_output_style=classic", "--rootdir", str(root)),
+        *("--size", arguments.size, "--backend", arguments.backend, "--out", str(out)),
+        *("--threads", *counts),
+    ]
+    return subprocess.run(command, cwd=root, env={**own, **threads}, check=False).returncode
+
+
+def _find_benchmarks() -> Path | None:
+    """The checkout that holds the benchmarks: where sparsedef lies, or the current folder."""
+    for root in (Path(sparsedef.__file__).resolve().parents[1], Path.cwd()):
+        if (root / "benchmarks" / "bench_lasso.py").is_file():
+            return root
+    return None

@@ -73,8 +73,20 @@ def make_problem(
     return draw(n_signals).to(dtype), dictionary.to(dtype)
 
 
-def lasso_objective(x: Tensor, dictionary: Tensor, codes: Tensor, alpha: Tensor | float) -> Tensor:
-    """Gives 1/2 ||x - z D||^2 + alpha ||z||_1 per signal, ``[B]``, computed in float64."""
+def lasso_objective(
+    x: Tensor,
+    dictionary: Tensor,
+    codes: Tensor,
+    alpha: Tensor | float,
+    ridge: Tensor | float | None = None,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Gives the LASSO objective per signal, ``[B]``, computed in float64.
+
+    1/2 ||x - z D||^2 + alpha sum_j w_j |z_j| + 1/2 sum_j ridge_j z_j^2
+    """
     x, dictionary, codes = x.double(), dictionary.double(), codes.double()
     fit = (x - codes @ dictionary).square().sum(dim=1) / 2
-    return fit + alpha * codes.abs().sum(dim=1)
+    size = codes.abs() if weights is None else codes.abs() * weights.double()
+    objective = fit + alpha * size.sum(dim=1)
+    return objective if ridge is None else objective + (ridge * codes.square()).sum(dim=1) / 2

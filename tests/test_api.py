@@ -10,8 +10,9 @@ import pytest
 import sparsedef
 
 PUBLIC = [
-    "BackendError", "PatchCode", "SparseCode", "Status", "__version__", "backends",
-    "extract_patches", "lasso", "merge_patches", "omp", "patch_omp", "show_config",
+    "BackendError", "LassoPath", "PatchCode", "SparseCode", "Status", "__version__", "alpha_max",
+    "backends", "extract_patches", "lasso", "lasso_path", "merge_patches", "omp", "patch_omp",
+    "show_config",
 ]  # fmt: skip
 FUNCTIONS = [name for name in PUBLIC if inspect.isfunction(getattr(sparsedef, name))]
 

@@ -22,8 +22,10 @@ FLOORS = {
 SHARED = {
     "base",
     "certificate",
+    "memory",
     "shrinkage",
     "slots",
+    "small_lasso",
     "working_set",
 }  # files of `backends` open to all of them
 LARGEST = 350
@@ -64,8 +66,8 @@ def test_imports_only_go_down(path: Path) -> None:
 
 
 PUBLIC_FROM_SOLVERS = {
-    "BackendError", "PatchCode", "SparseCode", "Status", "__version__",
-    "extract_patches", "lasso", "merge_patches", "omp", "patch_omp",
+    "BackendError", "LassoPath", "PatchCode", "SparseCode", "Status", "__version__",
+    "alpha_max", "extract_patches", "lasso", "lasso_path", "merge_patches", "omp", "patch_omp",
 }  # fmt: skip
 
 

@@ -4,16 +4,22 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#define SPARSEDEF_DECLARE(ISA)            \
-    namespace sparsedef::ISA {            \
-    void omp(const OmpTask<float>&);      \
-    void omp(const OmpTask<double>&);     \
-    void lasso(const LassoTask<float>&);  \
-    void lasso(const LassoTask<double>&); \
+#define SPARSEDEF_DECLARE(ISA)                           \
+    namespace sparsedef::ISA {                           \
+    void omp(const OmpTask<float>&);                     \
+    void omp(const OmpTask<double>&);                    \
+    void lasso(const LassoTask<float>&);                 \
+    void lasso(const LassoTask<double>&);                \
+    void proximal_step(const ProximalStepTask<float>&);  \
+    void proximal_step(const ProximalStepTask<double>&); \
+    void proximal_gap(const ProximalGapTask<float>&);    \
+    void proximal_gap(const ProximalGapTask<double>&);   \
     }
-#define SPARSEDEF_KERNELS(ISA, SUPPORTED)                                                \
+#define SPARSEDEF_KERNELS(NAME, ISA, SUPPORTED, HAS_VNNI)                                \
     Kernels {                                                                            \
-        #ISA, [] { return bool(SUPPORTED); }, ISA::omp, ISA::omp, ISA::lasso, ISA::lasso \
+        #NAME, [] { return bool(SUPPORTED); }, HAS_VNNI, ISA::omp, ISA::omp, ISA::lasso, \
+            ISA::lasso, ISA::proximal_step, ISA::proximal_step, ISA::proximal_gap,       \
+            ISA::proximal_gap                                                            \
     }
 
 SPARSEDEF_DECLARE(baseline)
@@ -29,18 +35,21 @@ namespace {
 bool has_avx2() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
+bool has_avx512() {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+}
 #endif
 
 const Kernels kAll[] = {
 // the best first
 #ifdef SPARSEDEF_X86
-    SPARSEDEF_KERNELS(avx512, has_avx2() && __builtin_cpu_supports("avx512f") &&
-                                  __builtin_cpu_supports("avx512vl") &&
-                                  __builtin_cpu_supports("avx512dq") &&
-                                  __builtin_cpu_supports("avx512bw")),
-    SPARSEDEF_KERNELS(avx2, has_avx2()),
+    SPARSEDEF_KERNELS(avx512vnni, avx512, has_avx512() && __builtin_cpu_supports("avx512vnni"),
+                      true),
+    SPARSEDEF_KERNELS(avx512, avx512, has_avx512(), false),
+    SPARSEDEF_KERNELS(avx2, avx2, has_avx2(), false),
 #endif
-    SPARSEDEF_KERNELS(baseline, true),
+    SPARSEDEF_KERNELS(baseline, baseline, true, false),
 };
 
 const Kernels& find(const std::string& name) {

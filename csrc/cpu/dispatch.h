@@ -10,10 +10,15 @@ namespace sparsedef {
 struct Kernels {
     const char* isa;
     bool (*is_supported)();  // by this processor
+    bool has_vnni;           // AVX-512 VNNI: four products of bytes in one instruction
     void (*omp_float)(const OmpTask<float>&);
     void (*omp_double)(const OmpTask<double>&);
     void (*lasso_float)(const LassoTask<float>&);
     void (*lasso_double)(const LassoTask<double>&);
+    void (*proximal_step_float)(const ProximalStepTask<float>&);
+    void (*proximal_step_double)(const ProximalStepTask<double>&);
+    void (*proximal_gap_float)(const ProximalGapTask<float>&);
+    void (*proximal_gap_double)(const ProximalGapTask<double>&);
 
     void omp(const OmpTask<float>& task) const {
         omp_float(task);
@@ -21,11 +26,25 @@ struct Kernels {
     void omp(const OmpTask<double>& task) const {
         omp_double(task);
     }
-    void lasso(const LassoTask<float>& task) const {
+    void lasso(LassoTask<float> task) const {
+        task.has_vnni = has_vnni;
         lasso_float(task);
     }
-    void lasso(const LassoTask<double>& task) const {
+    void lasso(LassoTask<double> task) const {
+        task.has_vnni = has_vnni;
         lasso_double(task);
+    }
+    void proximal_step(const ProximalStepTask<float>& task) const {
+        proximal_step_float(task);
+    }
+    void proximal_step(const ProximalStepTask<double>& task) const {
+        proximal_step_double(task);
+    }
+    void proximal_gap(const ProximalGapTask<float>& task) const {
+        proximal_gap_float(task);
+    }
+    void proximal_gap(const ProximalGapTask<double>& task) const {
+        proximal_gap_double(task);
     }
 };
 

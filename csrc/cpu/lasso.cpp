@@ -1,275 +1,257 @@
-// LASSO on a CPU by working sets: each thread takes chunks of signals. A round: the correlations of
-// the residuals of the unfinished signals with all atoms, in one product; every signal's duality
-// gap and violators from them; its small problem, solved to the end; its new residual. A handful of
-// rounds, so an exact answer costs a handful of matrix products.
+// LASSO on a CPU by working sets. Each thread keeps a pool of unfinished signals. A round: the
+// correlations of their residuals with all atoms, in integers, with a bound on the error
+// (quantised.h); the atoms that the bound does not clear, in working precision: so the duality gap
+// is certified in working precision for the price of an integer product; violators join the
+// signal's working set; its small problem is solved to the end; its new residual. A handful of
+// rounds. Signals that are done make place for the next ones.
 //
 // All decisions look at one signal only, so its answer does not depend on the others.
 //
 // Source: Massias, Gramfort, Salmon, "Celer: a fast solver for the Lasso with dual extrapolation",
-// 2018 (working sets).
+// 2018 (working sets); the integer screen is ours.
+#include <atomic>
 #include <memory>
 
-#include "../correlate.h"
-#include "screen.h"
-#include "tasks.h"
+#include "lasso_atoms.h"
+#include "lasso_outputs.h"
 
 namespace {
 
 using sparsedef::Candidate;
 using sparsedef::LassoTask;
 
-constexpr int kFirst = 24;            // atoms in the first working set
-constexpr int kGrowth = 24;           // violators that may join in one round; half the set if more
-constexpr int kMostStalls = 3;        // rounds without progress, at the limit of the precision
-constexpr long kLargestTable = 2048;  // atoms in a table of all products
+constexpr int kMostStalls = 3;  // rounds without progress, at the limit of the precision
+
+template <class T>
+struct Signal {  // one that is being coded
+    WorkingSet<T> set;
+    T alpha, scale;  // both in units of the scaled signal
+    double energy;   // |x|^2
+    double objective, gap;
+    int n_stalls, round;
+    long number;
+};
 
 template <class T>
 class LassoRun {
   public:
     explicit LassoRun(const LassoTask<T>& task)
-        : task_(task),
-          n_(round_up(task.n_atoms, 32)),
-          stride_(round_up(task.n_features, 32)),
-          panels_(n_ * task.n_features),
-          packed_{panels_.data(), task.n_features, int(n_)} {
-        const long share = (task.n_signals + task.n_threads - 1) / task.n_threads;
-        const long most = Tile<T>::kRows * 4;
-        chunk_ = share < 1 ? 1 : share < most ? share : most;
-    }
+        : task_(task), plan_(task), atoms_(task, plan_), outputs_(task) {}
 
     void run() {
-        prepare_atoms();
-        const long n_chunks = (task_.n_signals + chunk_ - 1) / chunk_;
-        const int n_threads = int(n_chunks < task_.n_threads ? n_chunks : task_.n_threads);
-        const std::unique_ptr<Workspace[]> workspaces(new Workspace[n_threads > 0 ? n_threads : 1]);
-        for_each(n_chunks, n_threads, [&](long chunk, int thread) {
-            Workspace& own = workspaces[thread];
-            if (own.correlations.size() == 0) own.allocate(chunk_, n_, stride_);
-            const long from = chunk * chunk_, left = task_.n_signals - from;
-            code_chunk(from, left < chunk_ ? left : chunk_, own);
-        });
+        const long n_pools = (task_.n_signals + plan_.pool - 1) / plan_.pool;
+        const long n_workers = n_pools < plan_.n_threads ? n_pools : plan_.n_threads;
+        for_each(n_workers, int(n_workers), [&](long, int) { work(); });
     }
 
   private:
-    struct Workspace {                          // of one thread
-        Buffer<T> signals, residuals;           // [chunk, stride] scaled
-        Buffer<T> correlations;                 // [chunk, n]
-        Buffer<T> peaks, ordered;               // [n / kBlock], one more for ordered
-        Buffer<unsigned char> mark;             // [n]
-        Buffer<Candidate> candidates;           // [n + 1]
-        Buffer<int> open;                       // [chunk] rows of signals that are not done
-        std::unique_ptr<WorkingSet<T>[]> sets;  // [chunk]
+    struct Workspace {                                 // of one thread
+        Buffer<T> signals, residuals;                  // [pool, stride] scaled
+        Buffer<signed char> integers;                  // [pool, bytes] of residuals
+        Buffer<float> rotated;                         // [stride]
+        Buffer<int> offsets, products;                 // [pool], [pool, n]
+        std::unique_ptr<QuantisedVector[]> quantised;  // [pool]
+        std::unique_ptr<Signal<T>[]> pool;
+        Buffer<int> open;              // [pool] places of unfinished signals
+        Buffer<T> exact;               // [n] correlations of candidates
+        Buffer<Candidate> candidates;  // [n]
+        Screen screen;
         SolverScratch<T> solver;
-
-        void allocate(long chunk, long n, long stride) {
-            signals.reserve(chunk * stride);
-            residuals.reserve(chunk * stride);
-            correlations.reserve(chunk * n);
-            peaks.reserve(n / kBlock);
-            ordered.reserve(n / kBlock + 1);
-            mark.reserve(n);
-            fill(mark.data(), n, static_cast<unsigned char>(0));
-            candidates.reserve(n + 1);
-            open.reserve(chunk);
-            sets.reset(new WorkingSet<T>[chunk]);
-        }
-        ScreenScratch<T> screen() const {
-            return {peaks.data(), ordered.data(), mark.data(), candidates.data()};
-        }
     };
 
-    void prepare_atoms() {
-        const long n_panels = n_ / Tile<T>::kWidth, block = 16;
-        for_each((n_panels + block - 1) / block, task_.n_threads, [&](long i, int) {
-            const long to = (i + 1) * block;
-            pack_panels(task_.dictionary, task_.n_atoms, packed_, i * block,
-                        to < n_panels ? to : n_panels);
-        });
-        atoms_ = {task_.dictionary, stride_, nullptr, task_.n_atoms};
-        if (stride_ != task_.n_features) pad_rows();
-        // The table costs N^2 / 2 products, a signal asks for some thousand
-        if (task_.n_atoms <= kLargestTable &&
-            task_.n_signals * 2000 >= task_.n_atoms * task_.n_atoms) {
-            make_table();
-        }
-    }
+    void work() {
+        Workspace own;
+        own.signals.reserve(plan_.pool * plan_.stride);
+        own.residuals.reserve(plan_.pool * plan_.stride);
+        own.integers.reserve(plan_.pool * plan_.stride);
+        own.rotated.reserve(plan_.stride);
+        own.offsets.reserve(plan_.pool);
+        own.products.reserve(plan_.pool * plan_.n);
+        own.quantised.reset(new QuantisedVector[plan_.pool]);
+        own.pool.reset(new Signal<T>[plan_.pool]);
+        own.open.reserve(plan_.pool);
+        own.exact.reserve(plan_.n);
+        own.candidates.reserve(plan_.n);
+        own.screen.reserve(plan_.n, task_.n_atoms);
 
-    void pad_rows() {
-        rows_.reserve(task_.n_atoms * stride_);
-        for (long j = 0; j < task_.n_atoms; ++j) {
-            T* row = rows_.data() + j * stride_;
-            __builtin_memcpy(row, task_.dictionary + j * task_.n_features,
-                             task_.n_features * sizeof(T));
-            fill(row + task_.n_features, stride_ - task_.n_features, T(0));
-        }
-        atoms_.rows = rows_.data();
-    }
-
-    void make_table() {
-        const long n_atoms = task_.n_atoms, rows = 32;
-        table_.reserve(n_atoms * n_atoms);
-        Buffer<int> all(n_atoms);
-        for (long j = 0; j < n_atoms; ++j) all[j] = int(j);
-        for_each((n_atoms + rows - 1) / rows, task_.n_threads, [&](long i, int) {
-            const long from = i * rows, to = from + rows < n_atoms ? from + rows : n_atoms;
-            T* out = table_.data() + from * n_atoms;
-            gram_block(atoms_, all.data() + from, int(to - from), all.data(), int(to), out,
-                       n_atoms);
-            for (long r = from; r < to; ++r) {
-                for (long c = 0; c < from; ++c) {
-                    table_[c * n_atoms + r] = table_[r * n_atoms + c];
-                }
+        Buffer<int> idle(plan_.pool);
+        int n_open = 0, n_idle = plan_.pool;
+        for (int i = 0; i < plan_.pool; ++i) idle[i] = plan_.pool - 1 - i;
+        for (;;) {
+            while (n_idle > 0) {
+                const long number = next_.fetch_add(1, std::memory_order_relaxed);
+                if (number >= task_.n_signals) break;
+                const int place = idle[n_idle - 1];
+                if (!start(number, place, own)) continue;
+                --n_idle;
+                own.open[n_open++] = place;
             }
-        });
-        atoms_.table = table_.data();
-    }
-
-    void code_chunk(long from, long rows, Workspace& own) const {
-        long n_open = 0;
-        for (long i = 0; i < rows; ++i) {
-            if (start(from + i, i, own, own.residuals.data() + n_open * stride_)) {
-                own.open[n_open++] = int(i);
-            }
-        }
-        for (int round = 0; n_open > 0; ++round) {
-            correlate(own.residuals.data(), n_open, stride_, packed_, own.correlations.data(), n_);
-            long n_left = 0;
-            for (long k = 0; k < n_open; ++k) {
-                const int i = own.open[k];
-                const T* residual = own.residuals.data() + k * stride_;
-                const T* correlations = own.correlations.data() + k * n_;
-                WorkingSet<T>& set = own.sets[i];
-                const T peak =
-                    block_peaks(correlations, int(n_), task_.is_nonnegative, own.peaks.data());
-                if (is_done(set, residual, correlations, peak, round)) {
-                    write(from + i, set, residual, round, own.candidates.data());
-                    continue;
+            if (n_open == 0) return;
+            for (int k = 0; k < n_open; ++k) quantise_residual(own, k);
+            screen_products(own.integers.data(), n_open, plan_.stride, own.offsets.data(),
+                            atoms_.quantised(), own.products.data());
+            int n_left = 0;
+            for (int k = 0; k < n_open; ++k) {
+                const int place = own.open[k];
+                if (advance(own, k, place)) {
+                    idle[n_idle++] = place;
+                } else {
+                    own.open[n_left++] = place;
                 }
-                take_violators(set, correlations, own.screen());
-                set.solve(correlations, task_.is_nonnegative, own.solver);
-                set.residual(own.signals.data() + i * stride_, atoms_,
-                             own.residuals.data() + n_left * stride_);
-                own.open[n_left++] = i;
             }
             n_open = n_left;
         }
     }
 
+    void quantise_residual(Workspace& own, int k) const {
+        const T* residual = own.residuals.data() + own.open[k] * plan_.stride;
+        atoms_.rotation().apply(residual, plan_.stride, own.rotated.data());
+        QuantisedVector& found = own.quantised[k];
+        found = quantise(own.rotated.data(), plan_.stride, own.integers.data() + k * plan_.stride);
+        own.offsets[k] = 128 * found.sum;
+        if (task_.n_features > kMostFeatures) found.error = kUnknown;
+    }
+
     // Loads a signal, its start and that start's residual; false if it is not finite
-    bool start(long signal, long i, Workspace& own, T* residual) const {
-        const T* x = task_.x + signal * task_.n_features;
-        T* to = own.signals.data() + i * stride_;
-        WorkingSet<T>& set = own.sets[i];
-        set.clear();
-        set.scale = load_signal(x, task_.n_features, to, stride_);
-        if (set.scale == 0) {
-            write_nonfinite(signal);
+    bool start(long number, int place, Workspace& own) const {
+        const T* x = task_.x + number * task_.n_features;
+        T* to = own.signals.data() + place * plan_.stride;
+        Signal<T>& signal = own.pool[place];
+        signal.set.clear();
+        signal.number = number;
+        signal.scale = load_signal(x, task_.n_features, to, plan_.stride);
+        if (signal.scale == 0) {
+            outputs_.write_nonfinite(number);
             return false;
         }
-        set.alpha = task_.alpha[signal] * set.scale;
-        set.energy = squared_norm(to, stride_);
-        if (task_.init != nullptr) take_start(signal, set, own.candidates.data());
-        set.residual(to, atoms_, residual);
+        signal.alpha = task_.alpha[number] * signal.scale;
+        signal.energy = squared_norm(to, plan_.stride);
+        signal.objective = signal.gap = 1e300;
+        signal.n_stalls = signal.round = 0;
+        if (task_.init != nullptr) take_start(signal, own);
+        T* const residual = own.residuals.data() + place * plan_.stride;
+        signal.set.residual(to, atoms_.rows(), residual);
+        signal.set.correlate(atoms_.rows(), task_.ridge, residual);
         return true;
     }
 
-    void take_start(long signal, WorkingSet<T>& set, Candidate* candidates) const {
-        const T* init = task_.init + signal * task_.n_atoms;
+    void take_start(Signal<T>& signal, Workspace& own) const {
+        const T* init = task_.init + signal.number * task_.n_atoms;
+        Candidate* const found = own.candidates.data();
         int n_on = 0;
         for (long j = 0; j < task_.n_atoms; ++j) {
             const bool is_on = task_.is_nonnegative ? init[j] > 0 : init[j] != 0;
             if (!is_on || !is_finite(init + j, 1)) continue;
-            candidates[n_on++] = {double(init[j] < 0 ? -init[j] : init[j]), int(j)};
+            found[n_on++] = {double(init[j] < 0 ? -init[j] : init[j]), int(j)};
         }
-        // A solution needs no more atoms than features; a start with more is cut to its largest
-        const int most = int(task_.n_features < task_.n_atoms ? task_.n_features : task_.n_atoms);
-        sparsedef::select_largest(candidates, n_on, most);
-        n_on = n_on < most ? n_on : most;
-        set.add(atoms_, candidates, n_on);
-        for (int i = 0; i < n_on; ++i) set.codes()[i] = init[set.atoms()[i]] * set.scale;
+        // A solution without ridge needs no more atoms than features; a start with more is cut
+        long most = plan_.most_members;
+        if (task_.ridge == nullptr && most > task_.n_features) most = task_.n_features;
+        sparsedef::select_largest(found, n_on, int(most));
+        n_on = n_on < most ? n_on : int(most);
+        for (int i = 0; i < n_on; ++i) own.screen.atoms[i] = found[i].atom;
+        signal.set.add(atoms_.rows(), task_.ridge, own.screen.atoms.data(), n_on);
+        T* const codes = signal.set.codes();
+        for (int i = 0; i < n_on; ++i) codes[i] = init[signal.set.atoms()[i]] * signal.scale;
+        signal.set.forget_inverse();
     }
 
-    bool is_done(WorkingSet<T>& set, const T* residual, const T* correlations, T peak,
-                 int round) const {
-        const double last_objective = set.objective, last_gap = set.gap;
-        if (relative_gap(set, residual, stride_, correlations, peak) <= task_.tol) return true;
-        if (round >= task_.max_iter) return true;
-        if (round == 0) return false;
-        const double rounding = (sizeof(T) == 4 ? 1.2e-7 : 2.2e-16) * 0.5 * set.energy;
-        const bool is_progress =
-            last_objective - set.objective > rounding || set.gap < 0.5 * last_gap;
-        set.n_stalls = is_progress ? 0 : set.n_stalls + 1;
-        return set.n_stalls >= kMostStalls;
-    }
-
-    void take_violators(WorkingSet<T>& set, const T* correlations,
-                        const ScreenScratch<T>& own) const {
-        const int half = set.size() / 2;
-        const int most = set.size() == 0 ? kFirst : half > kGrowth ? half : kGrowth;
-        const int count =
-            find_violators(set, correlations, int(n_), task_.is_nonnegative, most, own);
-        set.add(atoms_, own.candidates, count);
-    }
-
-    void write(long signal, const WorkingSet<T>& set, const T* residual, int round,
-               Candidate* candidates) const {
-        const T unscale = 1 / set.scale;
-        for (long t = 0; t < task_.n_features; ++t) {
-            task_.residual[signal * task_.n_features + t] = residual[t] * unscale;
+    // One round of one signal; says whether it is done
+    bool advance(Workspace& own, int k, int place) const {
+        Signal<T>& signal = own.pool[place];
+        WorkingSet<T>& set = signal.set;
+        Screen& screen = own.screen;
+        T* const residual = own.residuals.data() + place * plan_.stride;
+        screen.flip(set.atoms(), set.size());
+        collect(own.products.data() + k * plan_.n, atoms_.quantised(), own.quantised[k],
+                float(signal.alpha), task_.is_nonnegative, screen);
+        screen.flip(set.atoms(), set.size());
+        const bool is_full = set.size() >= plan_.most_members && set.size() == set.n_on();
+        if (is_full || signal.round >= task_.max_iter ||
+            !is_far(signal, screen, own.quantised[k])) {
+            set.correlate(atoms_.rows(), task_.ridge, residual);
+            const T peak = look_closely(own, set, residual);
+            if (is_done(signal, residual, peak) || is_full) {
+                outputs_.write(signal.number, set, signal.scale, residual, signal.gap, signal.round,
+                               own.candidates.data());
+                return true;
+            }
         }
-        task_.gap[signal] = T(set.gap);
-        task_.n_iter[signal] = round;
-        task_.status[signal] = set.gap <= task_.tol ? kConverged : kMaxIter;
-        int n_on = 0;
+        const bool is_limited = plan_.most_members < task_.n_atoms;
+        if (is_limited && set.size() + kGrowth > plan_.most_members) set.prune();
+        const int half = set.size() / 2, before = set.size();
+        int most = before == 0 ? kFirst : half > kGrowth ? half : kGrowth;
+        most = most < plan_.most_members - before ? most : int(plan_.most_members) - before;
+        const int count = keep_largest(screen, float(signal.alpha), most);
+        set.add(atoms_.rows(), task_.ridge, screen.atoms.data(), count);
+        set.correlate(atoms_.rows(), task_.ridge, residual, before);
+        set.solve(signal.alpha, signal.energy, task_.is_nonnegative, own.solver);
+        set.residual(own.signals.data() + place * plan_.stride, atoms_.rows(), residual);
+        ++signal.round;
+        return false;
+    }
+
+    // Whether the gap is above tol for certain, since an atom's correlation is far above alpha
+    bool is_far(const Signal<T>& signal, const Screen& screen, const QuantisedVector& r) const {
+        const double alpha = signal.alpha, norm = r.norm / double(kUpwards) - r.error;
+        if (!(screen.sure > alpha) || !(norm > 0)) return false;
+        const double rest = 1 - alpha / screen.sure;
+        return rest * rest * norm * norm > 1.01 * task_.tol * signal.energy;
+    }
+
+    // Correlations of the candidates in working precision; returns the largest of all atoms', or
+    // some number of at most alpha if that is no larger
+    T look_closely(Workspace& own, const WorkingSet<T>& set, const T* residual) const {
+        Screen& screen = own.screen;
+        correlate_few(atoms_.rows(), residual, screen.atoms.data(), screen.count, own.exact.data());
+        T peak = 0;
         for (int i = 0; i < set.size(); ++i) {
-            if (set.codes()[i] != 0) candidates[n_on++] = {set.codes()[i], set.atoms()[i]};
+            const T c = set.left()[i], size = c < 0 && !task_.is_nonnegative ? -c : c;
+            peak = size > peak ? size : peak;
         }
-        if (task_.slots == 0) {
-            T* values = task_.values + signal * task_.n_atoms;
-            fill(values, task_.n_atoms, T(0));
-            for (int i = 0; i < n_on; ++i)
-                values[candidates[i].atom] = T(candidates[i].value) * unscale;
-            return;
+        for (int i = 0; i < screen.count; ++i) {
+            const T c = own.exact[i], size = c < 0 && !task_.is_nonnegative ? -c : c;
+            peak = size > peak ? size : peak;
+            screen.sizes[i] = float(size);
         }
-        if (n_on > task_.slots) {
-            write_slots(signal, candidates, 0, unscale, not_a_number<T>());
-            task_.status[signal] = kOverflow;
-            return;
-        }
-        sparsedef::sort_by_atom(candidates, n_on);
-        write_slots(signal, candidates, n_on, unscale, T(0));
+        return peak;
     }
 
-    void write_slots(long signal, const Candidate* found, int n_on, T unscale, T rest) const {
-        T* values = task_.values + signal * task_.slots;
-        std::int64_t* indices = task_.indices + signal * task_.slots;
-        for (int i = 0; i < n_on; ++i) {
-            values[i] = T(found[i].value) * unscale;
-            indices[i] = found[i].atom;
-        }
-        fill(values + n_on, task_.slots - n_on, rest);
-        fill(indices + n_on, task_.slots - n_on, std::int64_t(-1));
+    bool is_done(Signal<T>& signal, const T* residual, T peak) const {
+        const double last_objective = signal.objective, last_gap = signal.gap;
+        measure(signal, residual, peak);
+        if (signal.gap <= task_.tol || signal.round >= task_.max_iter) return true;
+        const double rounding = (sizeof(T) == 4 ? 1.2e-7 : 2.2e-16) * 0.5 * signal.energy;
+        const bool is_progress =
+            last_objective - signal.objective > rounding || signal.gap < 0.5 * last_gap;
+        signal.n_stalls = is_progress ? 0 : signal.n_stalls + 1;
+        return signal.n_stalls >= kMostStalls;
     }
 
-    void write_nonfinite(long signal) const {
-        const T nan = not_a_number<T>();
-        if (task_.slots == 0) {
-            fill(task_.values + signal * task_.n_atoms, task_.n_atoms, nan);
-        } else {
-            write_slots(signal, nullptr, 0, T(1), nan);
+    // Objective and relative duality gap, primal minus dual over |x|^2 / 2, at the dual point s r,
+    // s = min(1, alpha / peak): 1/2 (1 - s)^2 |r|^2 + sum_j (alpha |z_j| - s z_j c_j), a sum that
+    // does not cancel. A ridge is one more feature of each atom.
+    void measure(Signal<T>& signal, const T* residual, T peak) const {
+        const WorkingSet<T>& set = signal.set;
+        const double alpha = signal.alpha;
+        const double scale = peak > signal.alpha ? alpha / peak : 1;
+        double residual2 = squared_norm(residual, plan_.stride), slack = 0, sum = 0;
+        for (int i = 0; i < set.size(); ++i) {
+            const double code = set.codes()[i], magnitude = code < 0 ? -code : code;
+            sum += magnitude;
+            slack += alpha * magnitude - scale * code * set.left()[i];
+            if (task_.ridge != nullptr) residual2 += task_.ridge[set.atoms()[i]] * code * code;
         }
-        fill(task_.residual + signal * task_.n_features, task_.n_features, nan);
-        task_.gap[signal] = nan;
-        task_.n_iter[signal] = 0;
-        task_.status[signal] = kNonfinite;
+        const double gap = 0.5 * (1 - scale) * (1 - scale) * residual2 + slack;
+        signal.objective = 0.5 * residual2 + alpha * sum;
+        signal.gap = signal.energy > 0 && gap > 0 ? gap / (0.5 * signal.energy) : 0;
     }
 
     const LassoTask<T>& task_;
-    const long n_, stride_;  // atoms, features, padded
-    Buffer<T> panels_, rows_, table_;
-    const PackedAtoms<T> packed_;
-    AtomRows<T> atoms_{};
-    long chunk_ = 1;
+    const LassoPlan<T> plan_;
+    const LassoAtoms<T> atoms_;
+    const LassoOutputs<T> outputs_;
+    std::atomic<long> next_{0};
 };
 
 }  // namespace

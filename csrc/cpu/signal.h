@@ -36,6 +36,28 @@ T dot(const T* x, const T* y, long n) {
     return L::hsum(sum);
 }
 
+template <class T>
+double squared_norm(const T* x, long n) {  // n a multiple of 32
+    double part[8] = {};
+    for (long t = 0; t < n; t += 8) {
+        LANES_UNROLL
+        for (int u = 0; u < 8; ++u) {
+            part[u] += double(x[t + u]) * double(x[t + u]);
+        }
+    }
+    return ((part[0] + part[4]) + (part[2] + part[6])) +
+           ((part[1] + part[5]) + (part[3] + part[7]));
+}
+
+template <class T>
+LANES_FN void prefetch(const T* p) {  // 32 numbers
+    constexpr int kLine = 64 / sizeof(T);
+    LANES_UNROLL
+    for (int u = 0; u < 32; u += kLine) {
+        __builtin_prefetch(p + u);
+    }
+}
+
 // y -= scale * x; every element rounds once
 template <class T>
 void subtract(T* __restrict__ y, T scale, const T* __restrict__ x, long n) {

@@ -26,6 +26,7 @@ struct LassoTask {
     const T* x;             // [B, M]
     const T* dictionary;    // [N, M]
     const T* alpha;         // [B]
+    const T* ridge;         // [N] or null
     const T* init;          // [B, N] or null
     std::int64_t* indices;  // [B, slots] out
     T* values;              // [B, slots] out; [B, N] when slots is 0
@@ -38,6 +39,39 @@ struct LassoTask {
     bool is_nonnegative;
     double tol;  // on the relative gap
     int max_iter;
+    long max_memory;  // bytes of workspace, 0 for no limit
+    int n_threads;
+    bool has_vnni;  // set by the dispatcher
+};
+
+// The open signals of ISTA or FISTA; `stride` is N rounded up to a multiple of 32, filled with
+// zeros.
+template <class T>
+struct ProximalStepTask {
+    T* codes;               // [B, stride] z, becomes the next iterate
+    T* point;               // [B, stride] y, becomes the next; null: ISTA, where y = z
+    T* pace;                // [B] t, becomes the next; null for ISTA
+    const T* correlations;  // [B, stride] (x - y D) D^T; Gram form: x D^T
+    const T* product;       // [B, stride] Gram form: y G; else null
+    const T* ridge;         // [stride] or null
+    const T* alpha;         // [B]
+    T step;
+    long n_signals, stride;
+    bool is_nonnegative;
+    int n_threads;
+};
+
+template <class T>
+struct ProximalGapTask {
+    const T* x;             // [B, M]
+    const T* residual;      // [B, M] x - z D
+    const T* codes;         // [B, stride] z
+    const T* correlations;  // [B, stride] residual D^T
+    const T* ridge;         // [stride] or null
+    const T* alpha;         // [B]
+    T* gap;                 // [B] out, relative
+    long n_signals, n_features, stride;
+    bool is_nonnegative;
     int n_threads;
 };
 

@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <exception>
 #include <new>
+#include <stdexcept>
+#include <string>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -29,6 +31,12 @@ void run_parallel(long n_items, int n_threads, void (*body)(void*, long, int), v
     }
 #endif
     for (long item = 0; item < n_items; ++item) body(context, item, 0);
+}
+
+void refuse_memory(long given, long least) {
+    throw std::invalid_argument("lasso: max_memory must be at least " + std::to_string(least) +
+                                " bytes for this dictionary, got " + std::to_string(given) +
+                                " (None lets the backend choose)");
 }
 
 void* allocate(std::size_t bytes) {

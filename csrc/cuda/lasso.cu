@@ -7,10 +7,9 @@ long lasso_numbers(int size) {
     return lasso_layout(size);
 }
 
-template <class T, bool kShared>
+template <class T, bool kShared, LassoSolver kSolver>
 static void launch(LassoSmallCudaTask<T> task, int device, void* stream) {
-    const DeviceScope scope(device);
-    const auto kernel = lasso_small_kernel<T, kShared>;
+    const auto kernel = lasso_small_kernel<T, kShared, kSolver>;
     const long shared_bytes = kShared ? lasso_layout(task.size) * sizeof(T) : 0;
     const long resident = resident_blocks(kernel, 32, shared_bytes, device);
     long blocks = task.n_problems < resident ? task.n_problems : resident;
@@ -20,13 +19,20 @@ static void launch(LassoSmallCudaTask<T> task, int device, void* stream) {
     check(cudaGetLastError(), "lasso_small_kernel");
 }
 
+template <class T, bool kShared>
+static void launch_both(const LassoSmallCudaTask<T>& task, int device, void* stream) {
+    launch<T, kShared, kPivots>(task, device, stream);
+    launch<T, kShared, kDescent>(task, device, stream);
+}
+
 template <class T>
 static void dispatch(const LassoSmallCudaTask<T>& task, int device, void* stream) {
     if (task.n_problems == 0 || task.size == 0) return;
+    const DeviceScope scope(device);
     if (task.workspace == nullptr) {
-        launch<T, true>(task, device, stream);
+        launch_both<T, true>(task, device, stream);
     } else {
-        launch<T, false>(task, device, stream);
+        launch_both<T, false>(task, device, stream);
     }
 }
 

@@ -12,15 +12,17 @@
 
 namespace sparsedef {
 
-constexpr int kLassoSteps = 60;  // Newton steps, and 4 more for every atom
-
 __host__ __device__ inline long lasso_layout(int size) {
     const long stride = (size + 31) / 32 * 32;
     return (2 * long(size) + 6) * stride;
 }
 
-template <class T, bool kShared>
-__global__ void __launch_bounds__(32) lasso_small_kernel(LassoSmallCudaTask<T> task) {
+// Two launches, so that neither solver needs registers for both: pivots for all problems, then
+// descent for those that they could not solve, from where they got to.
+enum LassoSolver { kPivots, kDescent };
+
+template <class T, bool kShared, LassoSolver kSolver>
+__global__ void __launch_bounds__(32, 16) lasso_small_kernel(LassoSmallCudaTask<T> task) {
     using L = WarpLanes<T>;
     SHARED_MEMORY
     const int size = task.size, stride = padded_to_lanes(size);
@@ -43,6 +45,7 @@ __global__ void __launch_bounds__(32) lasso_small_kernel(LassoSmallCudaTask<T> t
     problem.is_nonnegative = task.is_nonnegative;
 
     for (long u = group; u < task.n_problems; u += task.n_groups) {
+        if (kSolver == kDescent && task.accuracy[u] == 0) continue;  // solved
         const T* rows = task.gram + u * size * size;
         for (int j = 0; j < size; ++j) {
             for (int i = L::lane(); i < stride; i += L::W) {
@@ -60,9 +63,20 @@ __global__ void __launch_bounds__(32) lasso_small_kernel(LassoSmallCudaTask<T> t
         L::sync();
         problem.alpha = alpha;
         problem.accuracy = T(task.tol) * L::hmax(largest);
-        solve_small<L>(problem, kLassoSteps + 4 * size);
-        L::sync();
-        for (int i = L::lane(); i < size; i += L::W) task.codes[u * size + i] = problem.codes[i];
+        if (kSolver == kPivots) {
+            problem.has_inverse = false;
+            const bool is_solved = pivot_to_solution<L>(problem);
+            L::sync();
+            task.accuracy[u] = is_solved ? T(0) : problem.accuracy;
+        } else {
+            problem.accuracy = task.accuracy[u];
+            descend_to_solution<L>(problem);
+            L::sync();
+        }
+        for (int i = L::lane(); i < size; i += L::W) {
+            task.codes[u * size + i] = problem.codes[i];
+            if (kSolver == kPivots) task.slopes[u * size + i] = problem.left[i];
+        }
         L::sync();  // the next problem overwrites what is read here
     }
 }

@@ -36,11 +36,12 @@ struct ResidualCudaTask {
 
 template <class T>
 struct LassoSmallCudaTask {
-    const T* gram;    // [U, W, W]; an atom with a zero row keeps its coefficient
-    const T* slopes;  // [U, W] correlations with the residual of the start
-    const T* alpha;   // [U]
-    T* codes;         // [U, W] in: start; out: solution
-    T* workspace;     // [groups, lasso_numbers()] or null if that fits into shared memory
+    const T* gram;   // [U, W, W]; an atom with a zero row keeps its coefficient
+    T* slopes;       // [U, W] correlations with the residual of the start; overwritten
+    const T* alpha;  // [U]
+    T* codes;        // [U, W] in: start; out: solution
+    T* accuracy;     // [U] scratch
+    T* workspace;    // [groups, lasso_numbers()] or null if that fits into shared memory
     long n_problems;
     int size;
     bool is_nonnegative;

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from sparsedef.backends.base import Status
 
@@ -76,3 +79,85 @@ def lay_out(
         n_iter * finite,
         status.masked_fill(~finite, int(Status.NONFINITE)).to(torch.int32),
     )
+
+
+@dataclass(frozen=True)
+class Solved:
+    """The outputs of the LASSO op, filled as signals are done; nothing here waits for the device.
+
+    Attributes:
+        n_atoms: N.
+        indices: ``[B, slots]``; ``[B, 0]`` when dense.
+        values: ``[B, slots]``, or dense ``[B, N]``.
+        residual: ``[B, M]``.
+        gap: ``[B]``.
+        n_iter: ``[B]``, int32.
+        status: ``[B]``, int32.
+    """
+
+    n_atoms: int
+    indices: Tensor
+    values: Tensor
+    residual: Tensor
+    gap: Tensor
+    n_iter: Tensor
+    status: Tensor
+
+    @classmethod
+    def empty(cls, x: Tensor, n_atoms: int, slots: int) -> Solved:
+        """Makes room for B signals; 0 slots: dense values."""
+        return cls(
+            n_atoms,
+            torch.full((len(x), slots), -1, dtype=torch.int64, device=x.device),
+            x.new_zeros(len(x), slots or n_atoms),
+            torch.empty_like(x),
+            torch.empty_like(x[:, 0]),
+            torch.zeros(len(x), dtype=torch.int32, device=x.device),
+            torch.zeros(len(x), dtype=torch.int32, device=x.device),
+        )
+
+    def put(
+        self,
+        rows: Tensor,
+        members: Tensor,
+        codes: Tensor,
+        residual: Tensor,
+        gap: Tensor,
+        done: int,
+    ) -> None:
+        """Takes in the signals ``rows`` ``[U]``, whose codes stand at ``members`` ``[U, W]``."""
+        self.residual.index_copy_(0, rows, residual)
+        self.gap.index_copy_(0, rows, gap)
+        self.n_iter.index_fill_(0, rows, done)
+        slots = self.indices.shape[1]
+        if slots == 0:
+            place = rows[:, None] * self.n_atoms + members.clamp_min(0)  # unused: code 0
+            self.values.view(-1).scatter_add_(0, place.flatten(), codes.flatten())
+            return
+        is_on = codes != 0
+        order = members.where(is_on, self.n_atoms).argsort(dim=1)
+        room = slots - order.shape[1]
+        values = pad(codes.gather(1, order), (0, room))
+        indices = pad(members.where(is_on, -1).gather(1, order), (0, room), value=-1)
+        overflow = is_on.sum(dim=1) > slots
+        self.indices.index_copy_(0, rows, indices.masked_fill(overflow[:, None], -1))
+        self.values.index_copy_(0, rows, values.masked_fill(overflow[:, None], torch.nan))
+        self.status.index_copy_(0, rows, overflow.to(torch.int32) * int(Status.OVERFLOW))
+
+    def close(self, part: slice, finite: Tensor, tol: float) -> None:
+        """Says how the signals of ``part`` ended; those that are not ``finite`` become NaN."""
+        status, bad = self.status[part], ~finite
+        is_short = ~(self.gap[part] <= tol) & (status == int(Status.CONVERGED))
+        status.masked_fill_(is_short, int(Status.MAX_ITER)).masked_fill_(bad, int(Status.NONFINITE))
+        self.n_iter[part].masked_fill_(bad, 0)
+        self.gap[part].masked_fill_(bad, torch.nan)
+        for each, fill in (
+            (self.indices, -1),
+            (self.values, torch.nan),
+            (self.residual, torch.nan),
+        ):
+            each[part].masked_fill_(bad[:, None], fill)
+
+    def outputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Indices, values, residual, gap, n_iter and status."""
+        return self.indices, self.values, self.residual, self.gap, self.n_iter, self.status

@@ -41,10 +41,9 @@ def _fake(
 
 
 lasso: Any = define(
-    "lasso(Tensor x, Tensor dictionary, Tensor alpha, Tensor? ridge, Tensor? init, bool nonnegative,"
-    " float tol, int max_iter, str algorithm, bool allow_tf32, SymInt slots, int max_memory,"
-    " str backend)"
-    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    "lasso(Tensor x, Tensor dictionary, Tensor alpha, Tensor? ridge, Tensor? init,"
+    " bool nonnegative, float tol, int max_iter, str algorithm, bool allow_tf32, SymInt slots,"
+    " int max_memory, str backend) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
     _fake,
     values_first=True,
 )
@@ -52,20 +51,28 @@ lasso: Any = define(
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
     values, indices, residual, gap, n_iter, status = output
-    ctx.save_for_backward(inputs[1], indices, values, residual)
+    ctx.save_for_backward(inputs[1], inputs[3], indices, values, residual)
     ctx.mark_non_differentiable(indices, gap, n_iter, status)
     ctx.set_materialize_grads(False)
 
 
 def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-    dictionary, indices, values, residual = ctx.saved_tensors
+    dictionary, ridge, indices, values, residual = ctx.saved_tensors
     multiplier, grad_x, grad_dictionary = support_solve(
-        dictionary, indices, values, residual, grads[0], grads[2], ctx.needs_input_grad[1]
+        dictionary, indices, values, residual, ridge, grads[0], grads[2], ctx.needs_input_grad[1]
     )
-    grad_alpha = -(multiplier * values.sign()).sum(dim=1)
-    # A signal with NaN has NaN codes: its multiplier is 0, and so must its product be.
-    grad_alpha = torch.where(residual.isfinite().all(dim=1), grad_alpha, 0)
-    return (grad_x, grad_dictionary, grad_alpha) + (None,) * 10
+    # A signal without an answer has NaN codes: its multiplier is 0, so must its products be.
+    is_known = ~values.isnan()
+    grad_alpha = torch.where(is_known, -multiplier * values.sign(), 0).sum(dim=1)
+    grad_ridge = None
+    if ctx.needs_input_grad[3]:
+        each = torch.where(is_known, -multiplier * values, 0)
+        if indices.shape[1] == 0:
+            grad_ridge = each.sum(dim=0)
+        else:
+            place = indices.clamp_min(0).flatten()  # unused slots add 0
+            grad_ridge = torch.zeros_like(ridge).index_add(0, place, each.flatten())
+    return (grad_x, grad_dictionary, grad_alpha, grad_ridge) + (None,) * 9
 
 
 attach_gradient("lasso", _backward, _setup_context)

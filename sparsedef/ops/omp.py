@@ -42,7 +42,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -
 def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     dictionary, indices, values, residual = ctx.saved_tensors
     _, grad_x, grad_dictionary = support_solve(
-        dictionary, indices, values, residual, grads[0], grads[2], ctx.needs_input_grad[1]
+        dictionary, indices, values, residual, None, grads[0], grads[2], ctx.needs_input_grad[1]
     )
     return grad_x, grad_dictionary, None, None, None, None
 

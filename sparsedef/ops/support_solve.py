@@ -16,6 +16,7 @@ def _fake(
     indices: Tensor,
     values: Tensor,
     residual: Tensor,
+    ridge: Tensor | None,
     grad_values: Tensor,
     grad_residual: Tensor,
     needs_dictionary: bool,
@@ -31,7 +32,7 @@ def _fake(
 
 _support_solve: Any = define(
     "support_solve(Tensor dictionary, Tensor indices, Tensor values, Tensor residual,"
-    " Tensor grad_values, Tensor grad_residual, bool needs_dictionary, str backend)"
+    " Tensor? ridge, Tensor grad_values, Tensor grad_residual, bool needs_dictionary, str backend)"
     " -> (Tensor, Tensor, Tensor)",
     _fake,
 )
@@ -51,6 +52,7 @@ def support_solve(
     indices: Tensor,
     values: Tensor,
     residual: Tensor,
+    ridge: Tensor | None,
     grad_values: Tensor | None,
     grad_residual: Tensor | None,
     needs_dictionary: bool,
@@ -62,6 +64,7 @@ def support_solve(
         indices,
         values,
         residual,
+        ridge,
         torch.zeros_like(values) if grad_values is None else grad_values.contiguous(),
         torch.zeros_like(residual) if grad_residual is None else grad_residual.contiguous(),
         needs_dictionary,

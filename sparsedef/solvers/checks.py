@@ -64,7 +64,8 @@ def check_dictionary(who: str, dictionary: Tensor) -> None:
     _check_dictionary_shape(who, dictionary)
     if torch.compiler.is_compiling():
         return
-    if not dictionary.isfinite().all():
+    # A sum is finite only if all its terms are, and several times faster than looking at each.
+    if not dictionary.detach().sum().isfinite() and not dictionary.isfinite().all():
         bad = (~dictionary.isfinite().all(dim=1)).nonzero()[:, 0].tolist()
         raise ValueError(
             f"{who}: dictionary must be finite, got NaN or infinity in atoms {bad[:5]}"

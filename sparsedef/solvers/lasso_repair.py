@@ -11,24 +11,22 @@ from torch.nn.functional import pad
 from sparsedef import ops
 from sparsedef.backends import Status
 from sparsedef.backends.certificate import relative_gap
-from sparsedef.backends.slots import pack
-
-Inputs = tuple[Tensor, Tensor, Tensor, "Tensor | None"]  # x, dictionary, alpha, init
-Settings = tuple[bool, float, int, str]  # nonnegative, tol, max_iter, algorithm
-Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+from sparsedef.solvers.lasso_inputs import Inputs, Outputs, Settings
 
 
 def unroll(inputs: Inputs, settings: Settings) -> Outputs:
     """Takes ``max_iter`` recorded steps; the certificate is computed beside the graph."""
-    x, dictionary, alpha, _ = inputs
-    nonnegative, tol, max_iter, algorithm = settings
-    codes = ops.lasso_unrolled(*inputs, nonnegative, max_iter, accelerated=algorithm == "fista")
+    x, dictionary, alpha, ridge, _ = inputs
+    nonnegative, max_iter = settings.nonnegative, settings.max_iter
+    is_fast = settings.algorithm == "fista"
+    codes = ops.lasso_unrolled(*inputs, nonnegative, max_iter, accelerated=is_fast)
     residual = x - codes @ dictionary
     with torch.no_grad():
-        gap = relative_gap(x, residual, codes, residual @ dictionary.mT, alpha, nonnegative)
+        correlations = residual @ dictionary.mT
+        gap = relative_gap(x, residual, codes, correlations, alpha, nonnegative, ridge)
         n_iter = torch.full_like(gap, max_iter, dtype=torch.int32)
         status = torch.full_like(n_iter, int(Status.MAX_ITER))
-        status = status.masked_fill(gap <= tol, int(Status.CONVERGED))
+        status = status.masked_fill(gap <= settings.tol, int(Status.CONVERGED))
         status = status.masked_fill(~x.isfinite().all(dim=1), int(Status.NONFINITE))
     indices = torch.empty((x.shape[0], 0), dtype=torch.int64, device=x.device)
     return codes, indices, residual, gap, n_iter, status
@@ -40,14 +38,14 @@ def unroll_uncertified(inputs: Inputs, settings: Settings, outputs: Outputs) -> 
     rows = (status == int(Status.MAX_ITER)).nonzero()[:, 0]
     if len(rows) == 0:
         return outputs, "implicit"
-    if settings[3] == "active_set":
+    if settings.algorithm == "active_set":
         warnings.warn(
             f"lasso: {len(rows)} of {len(status)} signals are not certified at"
-            f" tol={settings[1]:g}; their implicit gradient is approximate (raise max_iter or tol)",
-            stacklevel=3,
+            f" tol={settings.tol:g}: their implicit gradient is inexact (raise max_iter or tol)",
+            stacklevel=4,
         )
         return outputs, "implicit"
-    again = unroll(_of_rows(inputs, rows), settings)
+    again = unroll(inputs.of_rows(rows), settings)
     codes, indices, residual, gap, n_iter, status = (
         old.index_copy(0, rows, new) if old.numel() else old  # dense: there are no indices
         for old, new in zip(outputs, again, strict=True)
@@ -55,27 +53,50 @@ def unroll_uncertified(inputs: Inputs, settings: Settings, outputs: Outputs) -> 
     return (codes, indices, residual, gap, n_iter, status), "mixed"
 
 
-def refit_overflow(inputs: Inputs, settings: Settings, backend: str, outputs: Outputs) -> Outputs:
-    """Solves signals whose support outgrew min(M, N) slots again, with as many as they need."""
-    rows = (outputs[5] == int(Status.OVERFLOW)).nonzero()[:, 0]
-    if len(rows) == 0:
-        return outputs
-    x, dictionary, alpha, init = _of_rows(inputs, rows)
-    codes, _, *again = ops.lasso(
-        x, dictionary, alpha, None, init, *settings, False, 0, 0, backend
-    )
-    width = max(int(torch.count_nonzero(codes, dim=1).amax()), outputs[0].shape[1])
-    indices, _, _ = pack(codes.detach(), width)
-    values = codes.gather(1, indices.clamp_min(0)).where(indices >= 0, 0)
-    more = width - outputs[0].shape[1]
-    wide = (pad(outputs[0], (0, more)), pad(outputs[1], (0, more), value=-1), *outputs[2:])
+def refit_overflow(
+    inputs: Inputs, settings: Settings, outputs: Outputs, max_memory: int, backend: str
+) -> Outputs:
+    """Solves signals whose support outgrew the slots again, with twice as many until it fits."""
+    n_atoms = inputs.dictionary.shape[0]
+    slots = outputs[0].shape[1]
+    while slots < n_atoms:
+        rows = (outputs[5] == int(Status.OVERFLOW)).nonzero()[:, 0]
+        if len(rows) == 0:
+            break
+        slots = min(n_atoms, 2 * slots)
+        again = ops.lasso(*inputs.of_rows(rows), *settings, slots, max_memory, backend)
+        values, indices, residual, gap, n_iter, status = (
+            old.index_copy(0, rows, new)
+            for old, new in zip(widen(outputs, slots), again, strict=True)
+        )
+        outputs = values, indices, residual, gap, n_iter, status
+    return outputs
+
+
+def widen(outputs: Outputs, slots: int) -> Outputs:
+    """Adds unused slots to compact outputs, ``slots`` in all."""
+    more = slots - outputs[0].shape[1]
+    values, indices = pad(outputs[0], (0, more)), pad(outputs[1], (0, more), value=-1)
+    return values, indices, *outputs[2:]
+
+
+def join(parts: list[Outputs]) -> Outputs:
+    """Lays the outputs for consecutive signals one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    is_compact = all(part[1].shape[1] for part in parts)
+    slots = max(part[0].shape[1] for part in parts)
+    parts = [widen(part, slots) if is_compact else part for part in parts]
     values, indices, residual, gap, n_iter, status = (
-        old.index_copy(0, rows, new)
-        for old, new in zip(wide, (values, indices, *again), strict=True)
+        torch.cat(each) for each in zip(*parts, strict=True)
     )
     return values, indices, residual, gap, n_iter, status
 
 
-def _of_rows(inputs: Inputs, rows: Tensor) -> Inputs:
-    x, dictionary, alpha, init = inputs
-    return x[rows], dictionary, alpha[rows], None if init is None else init[rows]
+def trim(outputs: Outputs) -> tuple[Tensor, Tensor]:
+    """Indices and values of compact outputs, as wide as the largest support."""
+    values, indices = outputs[:2]
+    if torch.compiler.is_compiling():
+        return indices, values
+    width = int((indices >= 0).sum(dim=1).amax()) if len(indices) else 0
+    return indices[:, :width].contiguous(), values[:, :width].contiguous()

@@ -15,7 +15,7 @@ from sparsedef.solvers.checks import (
     check_unit_norm,
     clip_n_nonzero,
 )
-from sparsedef.solvers.result import SparseCode, spread
+from sparsedef.solvers.result import SparseCode, rescale, spread
 
 SELECTIONS = ("omp", "ols")
 LAYOUTS = ("dense", "compact")
@@ -92,7 +92,7 @@ def omp(
         x.contiguous(), atoms.contiguous(), n_nonzero, tol.contiguous(), selection, chosen
     )
     if norms is not None:
-        values = values / norms[indices.clamp_min(0)]
+        values = rescale(values, norms[indices.clamp_min(0)])
     gradient = "implicit" if values.requires_grad else "none"
     if layout == "compact":
         return SparseCode(None, indices, values, residual, None, n_iter, status, chosen, gradient)

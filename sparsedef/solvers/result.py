@@ -25,6 +25,7 @@ class SparseCode(NamedTuple):
         status: How each signal ended, ``[B]``, int32; see :class:`sparsedef.Status`.
         backend: Who computed it.
         gradient: ``"implicit"``, ``"unrolled"``, ``"mixed"`` or ``"none"``: what backward will do.
+        alpha: The penalty that each signal was coded with, ``[B]``; ``None`` for pursuits.
     """
 
     codes: Tensor | None
@@ -36,6 +37,7 @@ class SparseCode(NamedTuple):
     status: Tensor
     backend: str
     gradient: str
+    alpha: Tensor | None = None
 
     @property
     def is_converged(self) -> Tensor:
@@ -63,3 +65,9 @@ def spread(indices: Tensor, values: Tensor, status: Tensor, n_atoms: int) -> Ten
     codes = unpack(indices, values, n_atoms)
     is_lost = (status == int(Status.NONFINITE)) | (status == int(Status.OVERFLOW))
     return codes.masked_fill(is_lost[:, None], torch.nan)
+
+
+def rescale(values: Tensor, factors: Tensor) -> Tensor:
+    """Divides codes by positive ``factors``; rows without an answer give these no gradient."""
+    is_lost = values.isnan()
+    return (values.masked_fill(is_lost, 0) / factors).masked_fill(is_lost, torch.nan)

@@ -5,7 +5,6 @@ On CPU they run in Triton's interpreter: ``test_triton.py`` starts this file wit
 """
 
 import os
-from importlib import import_module
 
 import pytest
 import torch
@@ -23,7 +22,9 @@ if not (IS_INTERPRETED or torch.cuda.is_available()):
 
 TRITON = BACKENDS["triton"].functions["lasso"]
 REFERENCE = BACKENDS["reference"].functions["lasso"]
-SHAPES = [(1, 1, 1), (3, 7, 13), (2, 1, 5), (5, 37, 67), (35, 33, 19)]  # B, M, N
+# B, M, N; the direct form is for N > 2 M, the Gram form for the others
+SHAPES = [(1, 1, 1), (3, 7, 13), (2, 1, 5), (5, 37, 67), (35, 33, 19), (5, 17, 67)]
+FORMS = pytest.mark.parametrize("shape", [(5, 13, 21), (5, 13, 43)], ids=["Gram", "direct"])
 ALGORITHMS = ["ista", "fista"]
 DTYPES = [torch.float32, torch.float64]
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -51,15 +52,18 @@ def solve(
     dictionary: Tensor,
     alpha: Tensor,
     *,
+    ridge: Tensor | None = None,
     init: Tensor | None = None,
     nonnegative: bool = False,
     tol: float = 1e-4,
     max_iter: int = 400,
     algorithm: str = "fista",
+    allow_tf32: bool = False,
     slots: int = 0,
+    max_memory: int = 0,
 ) -> Outputs:
-    options = (nonnegative, tol, max_iter, algorithm, False, slots, 0)
-    return TRITON(x, dictionary, alpha, None, init, *options)
+    options = (nonnegative, tol, max_iter, algorithm, allow_tf32, slots, max_memory)
+    return TRITON(x, dictionary, alpha, ridge, init, *options)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -78,37 +82,68 @@ def test_identity_dictionary_gives_the_soft_threshold(
 
 
 @pytest.mark.usefixtures("nan_filled_memory")
+@pytest.mark.parametrize("has_ridge", [False, True], ids=["", "ridge"])
 @pytest.mark.parametrize("nonnegative", [False, True])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_gap_is_true_and_met(
-    device: torch.device, shape: tuple[int, int, int], nonnegative: bool
+    device: torch.device, shape: tuple[int, int, int], nonnegative: bool, has_ridge: bool
 ) -> None:
     x, dictionary, alpha = problem(shape, device)
-    _, codes, residual, gap, _, status = solve(x, dictionary, alpha, nonnegative=nonnegative)
-    x, dictionary, codes = x.double(), dictionary.double(), codes.double()
+    ridge = torch.linspace(0, 0.5, shape[2], device=device) if has_ridge else None
+    outputs = solve(x, dictionary, alpha, ridge=ridge, nonnegative=nonnegative)
+    true_gap = assert_gap_is_true(x, dictionary, alpha, ridge, nonnegative, outputs)
+    assert (outputs[5] == int(Status.CONVERGED)).all()
+    assert (true_gap <= 1.01e-4).all()
+
+
+@FORMS
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_gap_is_true_when_steps_may_round_to_tf32(
+    device: torch.device, algorithm: str, shape: tuple[int, int, int]
+) -> None:
+    x, dictionary, alpha = problem(shape, device)
+    outputs = solve(x, dictionary, alpha, allow_tf32=True, tol=0, max_iter=21, algorithm=algorithm)
+    assert_gap_is_true(x, dictionary, alpha, None, False, outputs)
+    near = solve(x, dictionary, alpha, tol=0, max_iter=21, algorithm=algorithm)
+    torch.testing.assert_close(outputs[1], near[1], atol=1e-2, rtol=0)  # 10-bit mantissas
+
+
+def assert_gap_is_true(
+    x: Tensor,
+    dictionary: Tensor,
+    alpha: Tensor,
+    ridge: Tensor | None,
+    nonnegative: bool,
+    outputs: Outputs,
+) -> Tensor:
+    _, codes, residual, gap, _, _ = outputs
+    x, dictionary, codes, alpha = x.double(), dictionary.double(), codes.double(), alpha.double()
+    ridge = None if ridge is None else ridge.double()
     true_residual = x - codes @ dictionary
     correlations = true_residual @ dictionary.T
-    true_gap = relative_gap(x, true_residual, codes, correlations, alpha.double(), nonnegative)
-    assert (status == int(Status.CONVERGED)).all()
-    assert (true_gap <= 1.01e-4).all()
+    true_gap = relative_gap(x, true_residual, codes, correlations, alpha, nonnegative, ridge)
     torch.testing.assert_close(gap.double(), true_gap, atol=1e-6, rtol=1e-3)
     torch.testing.assert_close(residual.double(), true_residual, atol=1e-6, rtol=0)
+    return true_gap
 
 
 @pytest.mark.usefixtures("nan_filled_memory")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("has_ridge", [False, True], ids=["", "ridge"])
 @pytest.mark.parametrize("max_iter", [0, 1, 24])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_fixed_steps_are_those_of_the_reference(
     device: torch.device,
     shape: tuple[int, int, int],
     max_iter: int,
+    has_ridge: bool,
     dtype: torch.dtype,
     algorithm: str,
 ) -> None:
     x, dictionary, alpha = problem(shape, device, dtype)
-    arguments = (x, dictionary, alpha, None, None, False, 0.0, max_iter, algorithm, False, 0, 0)
+    ridge = torch.linspace(0, 0.5, shape[2], dtype=dtype, device=device) if has_ridge else None
+    arguments = (x, dictionary, alpha, ridge, None, False, 0.0, max_iter, algorithm, False, 0, 0)
     ours, theirs = TRITON(*arguments), REFERENCE(*arguments)
     close = {torch.float32: 1e-4, torch.float64: 1e-7}[dtype]
     for mine, expected in zip(ours[:4], theirs[:4], strict=True):
@@ -117,22 +152,44 @@ def test_fixed_steps_are_those_of_the_reference(
     assert torch.equal(ours[4], theirs[4])
 
 
-def test_a_signal_does_not_see_its_batch(device: torch.device) -> None:
-    x, dictionary, alpha = problem((9, 13, 31), device)
+@FORMS
+def test_a_signal_does_not_see_its_batch(device: torch.device, shape: tuple[int, int, int]) -> None:
+    x, dictionary, alpha = problem(shape, device)
     together = solve(x, dictionary, alpha)
-    for i in (0, 4, 8):
+    for i in (0, 2, 4):
         alone = solve(x[i : i + 1], dictionary, alpha[i : i + 1])
         # The last bits may differ: interpreter and GPU sum rows of a tile in their own order.
         for mine, expected in zip(alone[1:4], together[1:4], strict=True):
             torch.testing.assert_close(mine[0], expected[i], atol=1e-5, rtol=0)
 
 
-def test_chunks_change_nothing(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    x, dictionary, alpha = problem((9, 13, 31), device)
-    whole = solve(x, dictionary, alpha)
-    monkeypatch.setattr(import_module("sparsedef.backends.triton.lasso"), "_CHUNK_BYTES", 1000)
-    for mine, expected in zip(solve(x, dictionary, alpha)[1:4], whole[1:4], strict=True):
-        torch.testing.assert_close(mine, expected, atol=1e-5, rtol=0)
+@FORMS
+def test_max_memory_cuts_the_batch_and_changes_nothing(
+    device: torch.device, shape: tuple[int, int, int]
+) -> None:
+    x, dictionary, alpha = problem(shape, device)
+    whole = solve(x, dictionary, alpha, tol=0, max_iter=20)
+    with pytest.raises(ValueError, match="max_memory must be at least") as refused:
+        solve(x, dictionary, alpha, max_memory=100)
+    least = int(str(refused.value).split("at least ")[1].split()[0])
+    for memory in (least, 2 * least):  # no room for the Gram matrix; room for it and few signals
+        found = solve(x, dictionary, alpha, tol=0, max_iter=20, max_memory=memory)
+        for mine, expected in zip(found[1:4], whole[1:4], strict=True):
+            torch.testing.assert_close(mine, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.gpu
+def test_max_memory_is_kept() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    for shape in [(20_000, 64, 128), (20_000, 64, 256)]:
+        x, dictionary, alpha = problem(shape, torch.device("cuda"))
+        solve(x[:9], dictionary, alpha[:9], tol=0, max_iter=3)  # the library's own workspace
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        outputs = solve(x, dictionary, alpha, tol=0, max_iter=3, max_memory=8 << 20)
+        made = sum(each.nbytes for each in outputs)
+        assert torch.cuda.max_memory_allocated() - before - made <= 8 << 20
 
 
 def test_a_bad_signal_is_marked_and_its_neighbours_are_untouched(device: torch.device) -> None:

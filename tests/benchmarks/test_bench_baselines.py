@@ -1,16 +1,21 @@
 """Each peer is asked for our problem: the conversions of alpha and of the rules are pinned."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks import gate
 from benchmarks.baselines import BASELINES
+from benchmarks.baselines.torch_fista import fista
 from benchmarks.contestants import Contestant, Problem, missing_library
 from benchmarks.problems import LASSO, OMP, LassoProblem, LassoSpec, OmpProblem, OmpSpec
 
 Spec = LassoSpec | OmpSpec
+ROOT = Path(__file__).parents[2]
 
 
 def pairs(specs: tuple[Spec, ...]) -> list[object]:
@@ -67,6 +72,64 @@ def test_spams_omp_is_the_ols_rule() -> None:
     assert not peer.accepts(by_omp)
     with pytest.raises(gate.GateError, match="not the omp rule"):
         gate.judge_omp(by_omp, answer(peer, by_ols, None))
+
+
+def test_float64_contestants_get_float64_and_come_closer() -> None:
+    spec = LASSO["tiny"][0]
+    problem = spec.build()
+    doubles = [peer for peer in BASELINES if peer.name.endswith(" f64") and peer.accepts(problem)]
+    assert {"spams.lasso f64", "spams.lasso(cholesky) f64", "spams.cd f64"} <= {
+        peer.name for peer in doubles
+    }
+    for peer in doubles:
+        if peer.missing is None:
+            codes = peer.to_codes(peer.prepare(problem, peer.settings[-1], 1)(), problem)
+            assert codes.dtype == torch.float64, peer.name
+            gate.judge_lasso(problem, codes, target=1e-6)
+
+
+@pytest.mark.parametrize("n_atoms", [32, 128])
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_fista_converges_in_both_its_forms(n_atoms: int, nonnegative: bool) -> None:
+    problem = double(LassoSpec("concepts", 8, 32, n_atoms, 0.1, nonnegative).build())
+    assert isinstance(problem, LassoProblem)
+    gaps = [
+        float(
+            gate.lasso_gap(
+                problem, fista(problem.x, problem.dictionary, 0.1, nonnegative, n_steps)
+            ).max()
+        )
+        for n_steps in (10, 2000)
+    ]
+    assert gaps[1] < 1e-10 < gaps[0]
+
+
+ABSENT = """
+import sys
+sys.modules["celer"] = sys.modules["skglm"] = None
+from benchmarks.baselines import BASELINES
+from benchmarks.contestants import Contestant
+from benchmarks.problems import LASSO
+from benchmarks.race import race
+from benchmarks.sparsedef_entry import contestant
+
+def pedantic(run, setup, rounds, **_):
+    for _ in range(rounds):
+        setup()
+        run()
+
+peers = [peer for peer in BASELINES if peer.library in ("celer", "skglm", "torch")]
+row = race(LASSO["tiny"][0].build(), contestant("reference"), peers, 1, 0.0, pedantic)
+print([peer["name"] for peer in row["peers"]], row["notes"])
+"""
+
+
+def test_without_celer_and_skglm_their_rows_are_notes() -> None:
+    done = subprocess.run([sys.executable, "-c", ABSENT], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("['torch FISTA']")
+    for name in ("celer", "celer f64", "skglm", "skglm f64"):
+        assert f"'{name}': '{name.split()[0]} is not installed" in done.stdout
 
 
 def test_an_absent_library_is_a_note() -> None:

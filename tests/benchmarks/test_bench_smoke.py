@@ -7,9 +7,14 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from benchmarks import peak_memory
+
+Row = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 BENCH_FILES = sorted(path.name for path in (ROOT / "benchmarks").glob("bench_*.py"))
 
@@ -30,17 +35,54 @@ def run(*command: str) -> str:
 def test_a_bench_file_runs_and_reports(name: str, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     options = ("--size", "tiny", "--benchmark-json", str(out), "-q", "-p", "no:cacheprovider")
-    run(sys.executable, "-m", "pytest", f"benchmarks/{name}", *options)
+    run(sys.executable, "-m", "pytest", f"benchmarks/{name}", *options, "--threads", "1", "2")
     results = json.loads(out.read_text())
-    assert results["rows"]
-    for row in results["rows"]:
+    rows = [row for row in results["rows"] if row.get("kind") != "memory"]
+    assert {row["threads"] for row in rows} == {1, 2}
+    for row in rows:
         assert row["ours"]["median_ms"] > 0
         assert row["ours"]["value"] is not None
+        assert row["product_ms"] > 0
     header = json.dumps(results["machine_info"]) + json.dumps(results["commit_info"])
     assert os.uname().nodename not in header
     table = run(sys.executable, "-m", "benchmarks.report", str(out))
-    assert table.count("| sparsedef |") == 1
-    assert all(row["problem"] in table for row in results["rows"])
+    assert "1 and 2 of" in table
+    if name == "bench_lasso.py":
+        assert_grids_and_memory(rows, results["rows"], table)
+    else:
+        assert table.count("| sparsedef |") == 2
+        assert all(row["problem"] in table for row in rows)
+
+
+def assert_grids_and_memory(rows: list[Row], all_rows: list[Row], table: str) -> None:
+    for row in rows:
+        assert row["ours"]["value"] <= 1e-5
+        assert len(row["cosines"]) == 3
+        assert row["ours"]["n_nonzero"] > 0
+        assert "celer" in {*row["notes"], *(peer["name"] for peer in row["peers"])}
+    assert table.count(" products |") == len(rows)
+    memory = [row for row in all_rows if row.get("kind") == "memory"]
+    assert {row["max_memory"] for row in memory} == {None, 2**27}
+    for row in memory:
+        assert row["value"] <= 1e-5
+        assert row["output_bytes"] > 0
+        assert row["peak_bytes"] is None or row["peak_bytes"] > 0
+        assert row["problem"] in table
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="no /proc")
+def test_the_peak_of_a_call_counts_what_it_held_and_not_what_came_before() -> None:
+    def grown(n_bytes: int) -> int:
+        before = peak_memory.restart_peak()
+        torch.ones(n_bytes, dtype=torch.uint8)
+        after = peak_memory.peak_bytes()
+        assert before is not None
+        assert after is not None
+        return after - before
+
+    grown(2**28)
+    assert 0.95 * 2**26 < grown(2**26) < 1.2 * 2**26
+    assert grown(2**12) < 2**22
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is missing")

@@ -36,7 +36,7 @@ ResidualTask = _structure(
 )
 LassoTask = _structure(
     "LassoTask",
-    "gram slopes alpha codes workspace",
+    "gram slopes alpha codes accuracy workspace",
     ("n_problems", _long),
     ("size", _int),
     ("is_nonnegative", ctypes.c_bool),

@@ -67,6 +67,8 @@ void lasso_cpu(const LassoSmallCudaTask<T>& task) {
                         vectors + 3 * stride,
                         vectors + 4 * stride,
                         support.data(),
+                        0,
+                        false,
                         task.alpha[u],
                         task.is_nonnegative,
                         0};
@@ -78,7 +80,7 @@ void lasso_cpu(const LassoSmallCudaTask<T>& task) {
             largest = std::max(largest, std::abs(p.left[j]));
         }
         p.accuracy = T(task.tol) * largest;
-        solve_small<CpuLanes<T>>(p, sparsedef::kLassoSteps + 4 * size);
+        solve_small<CpuLanes<T>>(p);
         std::copy_n(p.codes, size, task.codes + u * size);
     }
 }
@@ -109,9 +111,11 @@ void run_lasso(const LassoSmallCudaTask<T>& task, int order, int memory) {
                          emulator::Memory(memory), kernel);
     };
     if (task.workspace == nullptr) {
-        run(layout, [&] { sparsedef::lasso_small_kernel<T, true>(task); });
+        run(layout, [&] { sparsedef::lasso_small_kernel<T, true, sparsedef::kPivots>(task); });
+        run(layout, [&] { sparsedef::lasso_small_kernel<T, true, sparsedef::kDescent>(task); });
     } else {
-        run(4, [&] { sparsedef::lasso_small_kernel<T, false>(task); });
+        run(4, [&] { sparsedef::lasso_small_kernel<T, false, sparsedef::kPivots>(task); });
+        run(4, [&] { sparsedef::lasso_small_kernel<T, false, sparsedef::kDescent>(task); });
     }
 }
 

@@ -54,12 +54,50 @@ void run(const Shape& shape, int n_threads) {
     for (const long slots : {0L, 2L}) {
         for (const bool has_start : {false, true}) {
             const std::vector<T> start(n_signals * shape.n_atoms, T(0.1));
-            kernels.lasso(sparsedef::LassoTask<T>{
-                x.data(), dictionary.data(), alpha.data(), has_start ? start.data() : nullptr,
-                indices.data(), values.data(), residual.data(), gap.data(), n_iter.data(),
-                status.data(), n_signals, shape.n_features, shape.n_atoms, slots, slots == 2, 1e-6,
-                20, n_threads});
+            const std::vector<T> ridge(shape.n_atoms, T(0.2));
+            kernels.lasso(sparsedef::LassoTask<T>{x.data(),
+                                                  dictionary.data(),
+                                                  alpha.data(),
+                                                  slots == 2 ? ridge.data() : nullptr,
+                                                  has_start ? start.data() : nullptr,
+                                                  indices.data(),
+                                                  values.data(),
+                                                  residual.data(),
+                                                  gap.data(),
+                                                  n_iter.data(),
+                                                  status.data(),
+                                                  n_signals,
+                                                  shape.n_features,
+                                                  shape.n_atoms,
+                                                  slots,
+                                                  slots == 2,
+                                                  1e-6,
+                                                  20,
+                                                  has_start ? 2000000 : 0,
+                                                  n_threads,
+                                                  false});
         }
+    }
+}
+
+template <class T>
+void run_proximal(const Shape& shape, int n_threads) {
+    std::mt19937 random(7);
+    const long n_signals = shape.n_signals, n_features = shape.n_features;
+    const long stride = (shape.n_atoms + 31) / 32 * 32;
+    const std::vector<T> x = gaussian<T>(n_signals * n_features, random);
+    const std::vector<T> slopes = gaussian<T>(n_signals * stride, random);
+    const std::vector<T> ridge(stride, T(0.5)), alpha(n_signals, T(0.05));
+    std::vector<T> codes = slopes, point = slopes, pace(n_signals, T(1)), gap(n_signals);
+    const sparsedef::Kernels& kernels = sparsedef::active_kernels();
+    for (const bool is_plain : {false, true}) {
+        kernels.proximal_step(sparsedef::ProximalStepTask<T>{
+            codes.data(), is_plain ? nullptr : point.data(), is_plain ? nullptr : pace.data(),
+            slopes.data(), is_plain ? nullptr : slopes.data(), is_plain ? nullptr : ridge.data(),
+            alpha.data(), T(0.1), n_signals, stride, is_plain, n_threads});
+        kernels.proximal_gap(sparsedef::ProximalGapTask<T>{
+            x.data(), x.data(), codes.data(), slopes.data(), is_plain ? nullptr : ridge.data(),
+            alpha.data(), gap.data(), n_signals, n_features, stride, is_plain, n_threads});
     }
 }
 
@@ -74,6 +112,8 @@ int main() {
             for (const int n_threads : {1, 3}) {
                 run<float>(shape, n_threads);
                 run<double>(shape, n_threads);
+                run_proximal<float>(shape, n_threads);
+                run_proximal<double>(shape, n_threads);
             }
         }
         std::printf("%s is clean\n", isa.c_str());

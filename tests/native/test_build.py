@@ -39,7 +39,7 @@ def test_no_source_includes_a_torch_header():
 
 
 @needs_csrc
-@pytest.mark.parametrize("source", ["omp.cpp", "lasso.cpp"])
+@pytest.mark.parametrize("source", ["omp.cpp", "lasso.cpp", "proximal.cpp"])
 def test_a_kernel_object_brings_no_code_that_the_linker_could_share(source, tmp_path):
     # One copy of an inline function survives linking; if it were the AVX-512 one, the module
     # would crash on other processors. Only data (type information) may be shared.

@@ -1,6 +1,7 @@
 """The CUDA backend's Python, with the kernels emulated: right answers without a GPU."""
 
 import sys
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 pytest.importorskip("sparsedef._C", reason="the native module is not built")
 from sparsedef.backends import BACKENDS, Problem, Status
+from sparsedef.backends.slots import unpack
 from sparsedef.testing import TOLERANCES, make_problem
 
 
@@ -64,6 +66,47 @@ def test_lasso_agrees_with_the_cpu_kernel(cuda, emulator, dtype, nonnegative, sl
     assert found[5].tolist() == [0, 0, 0, Status.NONFINITE, 0]
     is_finite = torch.tensor([True, True, True, False, True])
     assert (found[3][is_finite] <= tolerance.gap).all()
+
+
+@pytest.mark.parametrize("max_memory", [0, 150_000], ids=["whole", "chunks"])
+@pytest.mark.parametrize("slots", [0, 45])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_elastic_net_agrees_with_the_reference(cuda, emulator, dtype, slots, max_memory):
+    x, dictionary = make_problem(9, 20, 45, dtype=dtype, correlation=0.3)
+    ridge = torch.linspace(0, 0.2, 45, dtype=dtype)
+    arguments = (x, dictionary, torch.full((9,), 0.03, dtype=dtype), ridge, None, False)
+    arguments += (TOLERANCES[dtype].gap, 100, "active_set", False, slots, max_memory)
+    found = cuda["lasso"](*arguments)
+    expected = BACKENDS["reference"].functions["lasso"](*arguments)
+    close = 10 * TOLERANCES[dtype].gap ** 0.5
+    codes, theirs = (
+        values if slots == 0 else unpack(indices, values, 45)
+        for indices, values, *_ in (found, expected)
+    )
+    torch.testing.assert_close(codes, theirs, atol=close, rtol=0)
+    torch.testing.assert_close(found[2], expected[2], atol=close, rtol=0)
+    assert (found[5] == int(Status.CONVERGED)).all()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("slots", [0, 64])
+def test_a_round_waits_for_the_gpu_once(slots):
+    # Its CPU sibling, which sees every way to wait, is in tests/backends/test_working_set.py.
+    x, dictionary = (t.cuda() for t in make_problem(200, 64, 300, dtype=torch.float32))
+    alpha = torch.logspace(-2, -0.5, 200, device="cuda")
+    arguments = (x, dictionary, alpha, None, None, False, 1e-5, 100, "active_set", False, slots, 0)
+    lasso = BACKENDS["cuda"].functions["lasso"]
+    lasso(*arguments)
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = lasso(*arguments)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    waits = [w for w in caught if "synchroniz" in str(w.message)]
+    assert len(waits) <= found[4].max().item() + 1
 
 
 def test_tensors_on_the_cpu_are_refused_with_a_reason():

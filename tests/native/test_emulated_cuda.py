@@ -83,8 +83,9 @@ def solve(emulator, dtype, is_nonnegative, in_workspace, size):
     slopes = targets - np.einsum("uij,uj->ui", gram, codes)
     alpha = (np.abs(targets).max(axis=1) * np.array([0.1, 0.3, 2, 0.05])).astype(dtype)
     workspace = np.full(2 * emulator.lasso_cuda_numbers(size), np.nan, dtype)
+    accuracy = np.full(4, np.nan, dtype)
     getattr(emulator, f"lasso_small_cuda_{SUFFIX[dtype]}")(
-        **addresses(gram=gram, slopes=slopes, alpha=alpha, codes=codes),
+        **addresses(gram=gram, slopes=slopes, alpha=alpha, codes=codes, accuracy=accuracy),
         workspace=workspace.ctypes.data if in_workspace else 0,
         n_problems=4,
         size=size,

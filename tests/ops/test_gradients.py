@@ -125,7 +125,7 @@ def test_a_singular_support_has_a_finite_gradient(dtype: torch.dtype, backend: s
     codes[:, ::2] = 0.1
     indices = torch.empty(4, 0, dtype=torch.int64)
     grads = BACKENDS["reference"].functions["support_solve"](
-        twins.detach(), indices, codes, x, torch.ones_like(codes), torch.ones_like(x), True
+        twins.detach(), indices, codes, x, None, torch.ones_like(codes), torch.ones_like(x), True
     )
     assert all(g.isfinite().all() for g in grads)
     code = sparsedef.lasso(x.requires_grad_(True), twins, 1e-3, backend=backend)

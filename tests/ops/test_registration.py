@@ -17,28 +17,36 @@ def op_inputs(op: str, backend: str) -> tuple:
     if op == "omp":
         return x, dictionary, 3, torch.zeros(5).double(), "omp", backend
     alpha = torch.full((5,), 0.1, dtype=torch.float64, requires_grad=True)
-    return x, dictionary, alpha, None, False, 1e-8, 100, "active_set", 0, backend
+    ridge = torch.full((12,), 0.2, dtype=torch.float64, requires_grad=True)
+    ridge = ridge if op.startswith("ridge") else None
+    slots = 12 if op.endswith("compact") else 0
+    options = (None, False, 1e-8, 100, "active_set", False, slots, 0)
+    return x, dictionary, alpha, ridge, *options, backend
 
 
 CASES = [
     (op, name)
-    for op in ("lasso", "omp")
+    for op in ("lasso", "lasso-compact", "ridge", "ridge-compact", "omp")
     for name in able_backends(
-        Problem(op, 5, 8, 12, torch.float64, CPU, {"algorithm": "active_set"})
+        Problem(
+            "omp" if op == "omp" else "lasso", 5, 8, 12, torch.float64, CPU,
+            {"algorithm": "active_set", "ridge": op.startswith("ridge")},
+        )
     )
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("op", "backend"), CASES)
 def test_opcheck(op: str, backend: str) -> None:
-    overload = getattr(torch.ops.sparsedef, op).default
-    torch.library.opcheck(overload, op_inputs(op, backend))
+    overload = torch.ops.sparsedef.omp if op == "omp" else torch.ops.sparsedef.lasso
+    torch.library.opcheck(overload.default, op_inputs(op, backend))
 
 
-def test_opcheck_support_solve() -> None:
+@pytest.mark.parametrize("ridge", [None, torch.full((12,), 0.1).double()], ids=["plain", "ridge"])
+def test_opcheck_support_solve(ridge: torch.Tensor | None) -> None:
     x, dictionary = make_problem(5, 8, 12)
     code = sparsedef.omp(x, dictionary, 3, layout="compact")
-    inputs = (dictionary, code.indices, code.values, code.residual)
+    inputs = (dictionary, code.indices, code.values, code.residual, ridge)
     grads = (torch.randn(5, 3).double(), torch.randn(5, 8).double(), True, "reference")
     torch.library.opcheck(torch.ops.sparsedef.support_solve.default, (*inputs, *grads))
 
@@ -53,13 +61,17 @@ def through_omp(x, dictionary, alpha, **options):
     return code.to_dense(dictionary.shape[0]), code.residual, code.n_iter, code.status
 
 
+WEIGHTS = torch.linspace(0.5, 2, 12).double()
 CALLS = [
     pytest.param(through_omp, {}, id="omp"),
     pytest.param(through_omp, {"layout": "compact", "selection": "ols"}, id="ols-compact"),
     pytest.param(through_lasso, {}, id="lasso"),
     pytest.param(through_lasso, {"layout": "compact"}, id="lasso-compact"),
+    pytest.param(
+        through_lasso, {"l2": 0.1, "weights": WEIGHTS, "relative": True}, id="elastic-net"
+    ),
     pytest.param(through_lasso, {"algorithm": "fista", "tol": 0.0, "max_iter": 5}, id="unrolled"),
-]
+]  # fmt: skip
 
 
 def leaves(n_signals: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
@@ -83,7 +95,7 @@ def test_compile_full_graph_gives_the_same_values_and_gradients(function, option
         torch.testing.assert_close(ours.grad, theirs.grad)
 
 
-@pytest.mark.parametrize(("function", "options"), CALLS[:4])
+@pytest.mark.parametrize(("function", "options"), CALLS[:5])
 def test_one_compiled_graph_serves_every_batch_size(function, options) -> None:
     torch.compiler.reset()
     compiled = torch.compile(function, fullgraph=True, dynamic=True, backend="aot_eager")
@@ -105,7 +117,7 @@ class Coder(torch.nn.Module):
         return self.function(x, self.dictionary, alpha, **self.options)
 
 
-@pytest.mark.parametrize(("function", "options"), CALLS[:4])
+@pytest.mark.parametrize(("function", "options"), CALLS[:5])
 def test_export_round_trip(function, options, tmp_path) -> None:
     x, _, alpha = (t.detach() for t in leaves(6))
     module = Coder(function, options)

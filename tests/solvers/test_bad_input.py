@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparsedef import Status, lasso, omp
+from sparsedef import Status, alpha_max, lasso, omp
 from sparsedef.testing import make_problem
 
 X, D = make_problem(5, 8, 12, dtype=torch.float32)
@@ -54,6 +54,31 @@ def test_a_mistake_in_what_is_shared(error, message, mistake, function) -> None:
          lambda: lasso(X, D, 0.1, gradient="unrolled")),
         (ValueError, "an active set needs tol > 0", lambda: lasso(X, D, 0.1, tol=0)),
         (ValueError, "max_iter must be at least 1, got 0", lambda: lasso(X, D, 0.1, max_iter=0)),
+        (ValueError, "alpha must be given, or target_l0, got neither", lambda: lasso(X, D)),
+        (ValueError, "target_l0 chooses alpha", lambda: lasso(X, D, 0.1, target_l0=3)),
+        (ValueError, "target_l0 chooses alpha", lambda: lasso(X, D, relative=True, target_l0=3)),
+        (ValueError, "init cannot be used with target_l0", lambda: lasso(X, D, target_l0=3, init=torch.ones(5, 12))),
+        (ValueError, "target_l0 needs certified codes",
+         lambda: lasso(X, D, target_l0=3, tol=0.0, algorithm="ista")),
+        (ValueError, "target_l0 must be at least 1, got 0", lambda: lasso(X, D, target_l0=0)),
+        (TypeError, "target_l0 must be an int, got float", lambda: lasso(X, D, target_l0=2.5)),
+        (ValueError, "weights must be [12], one for each atom, got [5, 12]",
+         lambda: lasso(X, D, 0.1, weights=torch.ones(5, 12))),
+        (ValueError, "weights must be finite and > 0, got 0", lambda: lasso(X, D, 0.1, weights=torch.zeros(12))),
+        (ValueError, "weights must be finite and > 0, got nan",
+         lambda: lasso(X, D, 0.1, weights=torch.ones(12) * torch.nan)),
+        (ValueError, "weights must be on cpu", lambda: lasso(X, D, 0.1, weights=torch.ones(12, device="meta"))),
+        (TypeError, "weights must be a torch.Tensor, got list", lambda: lasso(X, D, 0.1, weights=[1.0] * 12)),
+        (ValueError, "alpha_max: weights must be [12]", lambda: alpha_max(X, D, weights=torch.ones(3))),
+        (ValueError, "l2 must be finite and >= 0, got -1", lambda: lasso(X, D, 0.1, l2=-1.0)),
+        (ValueError, "l2 must be finite and >= 0, got inf", lambda: lasso(X, D, 0.1, l2=torch.tensor(torch.inf))),
+        (ValueError, "l2 must be one number, got a tensor [12]", lambda: lasso(X, D, 0.1, l2=torch.ones(12))),
+        (TypeError, "l2 must be a number or a tensor, got str", lambda: lasso(X, D, 0.1, l2="1")),
+        (ValueError, "max_memory must be at least 1, got 0", lambda: lasso(X, D, 0.1, max_memory=0)),
+        (TypeError, "max_memory must be an int, got float", lambda: lasso(X, D, 0.1, max_memory=1e9)),
+        (ValueError, "max_memory must be at least", lambda: lasso(X, D, 0.1, max_memory=10, backend="reference")),
+        (ValueError, "max_memory must be at least",
+         lambda: lasso(X, D, 0.1, max_memory=10, algorithm="fista", backend="reference")),
         (ValueError, "n_nonzero must be at least 1, got 0", lambda: omp(X, D, 0)),
         (TypeError, "n_nonzero must be an int, got float", lambda: omp(X, D, 2.0)),
         (ValueError, "selection must be one of ['omp', 'ols']", lambda: omp(X, D, 2, selection="mp")),
@@ -91,12 +116,16 @@ def test_a_bad_row_does_not_poison_its_batch(bad, function, layout: str, backend
     torch.testing.assert_close(found.to_dense(12)[good], clean.to_dense(12)[good], **close)
 
 
-@pytest.mark.parametrize("function", BOTH)
+OWN_NORMS = pytest.param(lambda x, d: omp(x, 2 * d, 3, normalize=True), id="omp-normalize")
+
+
+@pytest.mark.parametrize("function", [*BOTH, OWN_NORMS])
 def test_a_bad_row_gives_no_gradient_and_spoils_none(function) -> None:
     def gradients(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x, d = x.clone().requires_grad_(True), D.clone().requires_grad_(True)
         code = function(x, torch.nn.functional.normalize(d, dim=1))
-        code.residual[[0, 1, 3, 4]].square().sum().backward()
+        good = [0, 1, 3, 4]
+        (code.residual[good].square().sum() + code.codes[good].sin().sum()).backward()
         return x.grad, d.grad
 
     x = X.clone()

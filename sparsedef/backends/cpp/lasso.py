@@ -26,6 +26,7 @@ def lasso(
     """Solves the LASSO of each signal; see ``sparsedef.lasso`` for the problem and the shapes."""
     assert algorithm == "active_set", algorithm
     x, dictionary, alpha = x.contiguous(), dictionary.contiguous(), alpha.to(x.dtype).contiguous()
+    ridge = None if ridge is None else ridge.to(x.dtype).contiguous()
     init = None if init is None else init.to(x.dtype).contiguous()
     n_signals, n_features = x.shape
     n_atoms = len(dictionary)
@@ -40,6 +41,7 @@ def lasso(
         x=x.data_ptr(),
         dictionary=dictionary.data_ptr(),
         alpha=alpha.data_ptr(),
+        ridge=0 if ridge is None else ridge.data_ptr(),
         init=0 if init is None else init.data_ptr(),
         indices=indices.data_ptr(),
         values=values.data_ptr(),
@@ -54,6 +56,7 @@ def lasso(
         is_nonnegative=nonnegative,
         tol=tol,
         max_iter=max_iter,
+        max_memory=max_memory,
         n_threads=n_threads(),
     )
     return indices, values, residual, gap, n_iter, status

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from sparsedef import _C
 from sparsedef.backends.cuda.precision import full_float32
-from sparsedef.backends.slots import lay_out
 from sparsedef.backends.working_set import active_set
 
 _MOST_GROUPS = 4096  # warps at work at once
@@ -30,16 +29,23 @@ def lasso(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Solves the LASSO of each signal; see ``sparsedef.lasso`` for the problem and the shapes.
 
-    Waits for the device once a round, to see which signals are done.
+    Waits for the device once a round, to see how many signals are done.
     """
     assert algorithm == "active_set", algorithm
-    finite = x.isfinite().all(dim=1)
-    signals = torch.where(finite[:, None], x, 0)
     with full_float32():
-        solved = active_set(
-            signals, dictionary, alpha, init, nonnegative, tol, max_iter, solve=solve_small
+        return active_set(
+            x,
+            dictionary,
+            alpha,
+            ridge,
+            init,
+            nonnegative,
+            tol,
+            max_iter,
+            slots,
+            max_memory,
+            solve=solve_small,
         )
-    return lay_out(*solved, tol, finite, slots)
 
 
 def solve_small(
@@ -50,7 +56,7 @@ def solve_small(
     nonnegative: bool,
     tol: float | None = None,
 ) -> Tensor:
-    """Solves small LASSOs, a warp each; see ``sparsedef.backends.working_set.solve_small``.
+    """Solves small LASSOs, a warp each; see ``sparsedef.backends.small_lasso``.
 
     Args:
         gram: ``[U, W, W]``; an atom with a zero row keeps its coefficient.
@@ -64,8 +70,10 @@ def solve_small(
     Returns:
         codes ``[U, W]``.
     """
-    gram, slopes, alpha = gram.contiguous(), slopes.contiguous(), alpha.contiguous()
+    gram, alpha = gram.contiguous(), alpha.contiguous()
     codes = codes.clone(memory_format=torch.contiguous_format)
+    slopes = slopes.clone(memory_format=torch.contiguous_format)  # overwritten, as codes are
+    accuracy = torch.empty_like(alpha)
     n_problems, size = slopes.shape
     device = gram.device
     n_bytes = _C.lasso_cuda_numbers(size) * gram.element_size()
@@ -80,6 +88,7 @@ def solve_small(
         slopes=slopes.data_ptr(),
         alpha=alpha.data_ptr(),
         codes=codes.data_ptr(),
+        accuracy=accuracy.data_ptr(),
         workspace=0 if workspace is None else workspace.data_ptr(),
         n_problems=n_problems,
         size=size,

@@ -11,11 +11,13 @@ from sparsedef.backends.shrinkage import soft_threshold
 _CHECK_EVERY = 10  # steps between two looks at the gap
 
 
-def lipschitz(dictionary: Tensor) -> Tensor:
-    """The largest eigenvalue of D D^T, with a margin for rounding; differentiable."""
+def lipschitz(dictionary: Tensor, ridge: Tensor | None = None) -> Tensor:
+    """The largest eigenvalue of D D^T (plus ridge), with a margin for rounding; differentiable."""
     n_atoms, n_features = dictionary.shape
     small = dictionary if n_atoms <= n_features else dictionary.mT
     largest = torch.linalg.eigvalsh(small @ small.mT)[-1]
+    if ridge is not None:
+        largest = largest + ridge.amax()
     return largest * (1 + 8 * torch.finfo(dictionary.dtype).eps)
 
 
@@ -23,6 +25,7 @@ def proximal(
     x: Tensor,
     dictionary: Tensor,
     alpha: Tensor,
+    ridge: Tensor | None,
     init: Tensor | None,
     nonnegative: bool,
     tol: float,
@@ -32,10 +35,13 @@ def proximal(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Runs ISTA (or FISTA with adaptive restart) until each signal's relative gap is ``tol``.
 
-    One step with L = sigma_max(D)^2:  z <- shrink(y + (x - y D) D^T / L, alpha / L). ISTA has
-    y = z; FISTA y = z_new + (t - 1) / t_new (z_new - z), and a signal's momentum starts afresh
-    whenever it points uphill. Signals that are done leave the batch; ``tol = 0`` runs exactly
-    ``max_iter`` steps.
+    One step with L = sigma_max(D)^2 + max ridge:
+
+        z <- shrink(y + ((x - y D) D^T - ridge y) / L, alpha / L)
+
+    ISTA has y = z; FISTA y = z_new + (t - 1) / t_new (z_new - z), and a signal's momentum starts
+    afresh whenever it points uphill. Signals that are done leave the batch; ``tol = 0`` runs
+    exactly ``max_iter`` steps.
 
     Returns:
         codes ``[B, N]``, residual ``[B, M]``, relative gap ``[B]``, steps taken ``[B]``.
@@ -43,9 +49,9 @@ def proximal(
     Source: Daubechies, Defrise, De Mol, 2004; Beck, Teboulle, 2009; O'Donoghue, Candes, 2015.
     """
     codes = x.new_zeros(len(x), len(dictionary)) if init is None else init.clone()
-    step = 1 / lipschitz(dictionary).clamp_min(torch.finfo(x.dtype).tiny)
+    step = 1 / lipschitz(dictionary, ridge).clamp_min(torch.finfo(x.dtype).tiny)
     residual = x - codes @ dictionary
-    gap = relative_gap(x, residual, codes, residual @ dictionary.mT, alpha, nonnegative)
+    gap = relative_gap(x, residual, codes, residual @ dictionary.mT, alpha, nonnegative, ridge)
     n_iter = torch.zeros(len(x), dtype=torch.int32, device=x.device)
     rows = torch.arange(len(x), device=x.device)
     if tol > 0:
@@ -54,14 +60,16 @@ def proximal(
     for done in range(1, max_iter + 1):
         if len(rows) == 0:
             break
-        state = _step(x[rows], dictionary, alpha[rows], state, step, nonnegative, accelerated)
+        state = _step(
+            x[rows], dictionary, alpha[rows], ridge, state, step, nonnegative, accelerated
+        )
         if done < max_iter and (tol == 0 or done % _CHECK_EVERY):
             continue
         codes[rows] = state[0]
         residual[rows] = x[rows] - state[0] @ dictionary
         correlations = residual[rows] @ dictionary.mT
         gap[rows] = relative_gap(
-            x[rows], residual[rows], state[0], correlations, alpha[rows], nonnegative
+            x[rows], residual[rows], state[0], correlations, alpha[rows], nonnegative, ridge
         )
         n_iter[rows] = done
         is_open = gap[rows] > tol
@@ -73,6 +81,7 @@ def unrolled(
     x: Tensor,
     dictionary: Tensor,
     alpha: Tensor,
+    ridge: Tensor | None,
     init: Tensor | None,
     nonnegative: bool,
     max_iter: int,
@@ -85,10 +94,10 @@ def unrolled(
     reach. Memory grows with ``max_iter``.
     """
     codes = x.new_zeros(len(x), len(dictionary)) if init is None else init
-    step = 1 / lipschitz(dictionary).clamp_min(torch.finfo(x.dtype).tiny)
+    step = 1 / lipschitz(dictionary, ridge).clamp_min(torch.finfo(x.dtype).tiny)
     state = _start(codes)
     for _ in range(max_iter):
-        state = _step(x, dictionary, alpha, state, step, nonnegative, accelerated)
+        state = _step(x, dictionary, alpha, ridge, state, step, nonnegative, accelerated)
     return state[0]
 
 
@@ -103,13 +112,17 @@ def _step(
     x: Tensor,
     dictionary: Tensor,
     alpha: Tensor,
+    ridge: Tensor | None,
     state: _State,
     step: Tensor,
     nonnegative: bool,
     accelerated: bool,
 ) -> _State:
     codes, point, momentum = state
-    forward = point + (x - point @ dictionary) @ dictionary.mT * step
+    descent = (x - point @ dictionary) @ dictionary.mT
+    if ridge is not None:
+        descent = descent - ridge * point
+    forward = point + descent * step
     new = soft_threshold(forward, alpha[:, None] * step, nonnegative)
     if not accelerated:
         return new, new, momentum

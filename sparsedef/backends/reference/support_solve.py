@@ -15,6 +15,7 @@ def support_solve(
     indices: Tensor,
     values: Tensor,
     residual: Tensor,
+    ridge: Tensor | None,
     grad_values: Tensor,
     grad_residual: Tensor,
     needs_dictionary: bool,
@@ -23,13 +24,15 @@ def support_solve(
 
     While the support S and the signs s stay as they are, LASSO and OMP codes both are
 
-        z_S = (D_S D_S^T)^-1 (D_S x - alpha s)        (alpha = 0 for OMP),   r = x - z D.
+        z_S = (D_S D_S^T + diag(ridge_S))^-1 (D_S x - alpha s),   r = x - z D
 
-    With g_z, g_r the incoming gradients and u = (D_S D_S^T)^-1 (g_z[S] - D_S g_r):
+    (alpha = 0 and no ridge for OMP). With g_z, g_r the incoming gradients and
+    u = (D_S D_S^T + diag(ridge_S))^-1 (g_z[S] - D_S g_r):
 
-        grad x = g_r + u D_S,   grad alpha = -s . u,   grad D_S = u (x) r - z_S (x) grad x.
+        grad x = g_r + u D_S,   grad D_S = u (x) r - z_S (x) grad x,
+        grad alpha = -s . u,    grad ridge_S = -u z_S (summed over the signals).
 
-    A support that is singular in working precision gets a ridge of ``1e-6`` (float32) or
+    A support that is singular in working precision gets a damping of ``1e-6`` (float32) or
     ``1e-12`` (float64) times its largest squared norm, ten times more until the factorisation
     succeeds, so the result is always finite. Signals with NaN get no gradient and give none to
     the dictionary.
@@ -39,6 +42,7 @@ def support_solve(
         indices: ``[B, K]`` (unused: -1), or ``[B, 0]`` when ``values`` is dense.
         values: ``[B, K]`` or dense ``[B, N]``.
         residual: ``[B, M]``.
+        ridge: ``[N]``, or ``None`` for 0.
         grad_values: Like ``values``.
         grad_residual: Like ``residual``.
         needs_dictionary: Whether the gradient for the dictionary is wanted.
@@ -70,7 +74,10 @@ def support_solve(
         is_slot = support[part] >= 0
         atoms = dictionary[support[part].clamp_min(0)] * is_slot[:, :, None]
         right = grad_code[part] - torch.einsum("bkm,bm->bk", atoms, grad_residual[part])
-        solution[part] = _solve(atoms @ atoms.mT, right.where(is_slot, 0), is_slot)
+        gram = atoms @ atoms.mT
+        if ridge is not None:
+            gram.diagonal(dim1=1, dim2=2).add_(ridge[support[part].clamp_min(0)] * is_slot)
+        solution[part] = _solve(gram, right.where(is_slot, 0), is_slot)
         grad_x[part] = grad_residual[part] + torch.einsum("bk,bkm->bm", solution[part], atoms)
         if needs_dictionary:
             outer = solution[part][:, :, None] * residual[part][:, None]
@@ -88,13 +95,13 @@ def _solve(gram: Tensor, right: Tensor, is_slot: Tensor) -> Tensor:
         return torch.zeros_like(right)
     gram = gram + torch.diag_embed((~is_slot).to(gram.dtype))
     largest = gram.diagonal(dim1=1, dim2=2).amax(dim=1)
-    ridge = 1e-12 if gram.dtype == torch.float64 else 1e-6
-    smallest = ridge / 2 * largest
+    damping = 1e-12 if gram.dtype == torch.float64 else 1e-6
+    smallest = damping / 2 * largest
     while True:
         factor, info = torch.linalg.cholesky_ex(gram)
         pivot = factor.diagonal(dim1=1, dim2=2).square().amin(dim=1)
         is_singular = (info > 0) | ~(pivot > smallest)
         if not is_singular.any():
             return torch.cholesky_solve(right[:, :, None], factor)[:, :, 0]
-        gram = gram + torch.diag_embed((ridge * largest * is_singular)[:, None].expand_as(right))
-        ridge *= 10
+        gram = gram + torch.diag_embed((damping * largest * is_singular)[:, None].expand_as(right))
+        damping *= 10

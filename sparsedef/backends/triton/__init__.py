@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from importlib.util import find_spec
 
 import torch
@@ -48,6 +49,11 @@ def _lasso(
     )
 
 
+@cache
+def _is_installed() -> bool:
+    return find_spec("triton") is not None
+
+
 def is_interpreted() -> bool:
     """Says whether Triton runs kernels in Python, on any device (``TRITON_INTERPRET=1``)."""
     return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "on", "yes")
@@ -55,7 +61,7 @@ def is_interpreted() -> bool:
 
 def _reasons(problem: Problem) -> list[str]:
     reasons = []
-    if find_spec("triton") is None:
+    if not _is_installed():
         reasons.append("triton is not installed (pip install triton)")
     if problem.device.type == "cuda":
         reasons.extend(_device_reasons(problem.device))

@@ -8,11 +8,14 @@ Triton needs no GPU to compile when it is told the target.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from sparsedef.backends.triton.gram_kernels import _correlation_kernel, _gram_step_kernel
 from sparsedef.backends.triton.lasso_kernels import (
     _certificate_kernel,
     _residual_kernel,
@@ -34,10 +38,17 @@ SHARED_LIMIT = 99 * 1024  # bytes; what every card since compute capability 8.0 
 
 KERNELS: dict[str, tuple[Any, dict[str, bool]]] = {
     "residual": (_residual_kernel, {"HAS_MOMENTUM": True}),
+    "residual_plain": (_residual_kernel, {"HAS_MOMENTUM": False}),
     "shrink": (_shrink_kernel, {"HAS_MOMENTUM": True, "IS_NONNEGATIVE": False}),
     "shrink_nonnegative": (_shrink_kernel, {"HAS_MOMENTUM": True, "IS_NONNEGATIVE": True}),
+    "shrink_plain": (_shrink_kernel, {"HAS_MOMENTUM": False, "IS_NONNEGATIVE": False}),
+    "gram_step": (_gram_step_kernel, {"HAS_MOMENTUM": True, "IS_NONNEGATIVE": False}),
+    "gram_step_nonnegative": (_gram_step_kernel, {"HAS_MOMENTUM": True, "IS_NONNEGATIVE": True}),
+    "gram_step_plain": (_gram_step_kernel, {"HAS_MOMENTUM": False, "IS_NONNEGATIVE": False}),
+    "correlation": (_correlation_kernel, {}),
     "certificate": (_certificate_kernel, {"IS_NONNEGATIVE": False}),
 }
+EXACT_ONLY = ("residual_plain", "correlation", "certificate")  # never in TF32
 _NUMBERS = {torch.float32: "*fp32", torch.float64: "*fp64"}
 _SIZES = ("n_features", "n_atoms")
 
@@ -48,6 +59,7 @@ class Usage:
 
     kernel: str
     dtype: str
+    precision: str
     tile: Tile
     is_aligned: bool
     architecture: int
@@ -66,32 +78,55 @@ class Usage:
         sizes = "even" if self.is_aligned else "odd"
         verdict = "ok" if self.is_good else "BAD"
         return (
-            f"{self.kernel:20} {self.dtype:8} {sizes:5} {tile:10} sm_{self.architecture:<4}"
+            f"{self.kernel:21} {self.dtype:7} {self.precision:6} {sizes:4} {tile:9}"
+            f" sm_{self.architecture:<3}"
             f" registers {self.registers:3} local {self.local_bytes:4} B"
             f" shared {self.shared_bytes / 1024:5.1f} KiB  {verdict}"
         )
 
 
 def usages(
-    architectures: Sequence[int] = ARCHITECTURES, kernels: Sequence[str] = tuple(KERNELS)
+    architectures: Sequence[int] = ARCHITECTURES,
+    kernels: Sequence[str] = tuple(KERNELS),
+    n_workers: int = 1,
 ) -> Iterator[Usage]:
-    """Compiles all tiles of all ``kernels`` for ``architectures``, one after the other."""
-    for (dtype, is_aligned), buckets in BUCKETS.items():
-        for _, tile in buckets:
-            for kernel in kernels:
-                for architecture in architectures:
-                    yield compile_kernel(kernel, dtype, tile, is_aligned, architecture)
+    """Compiles all tiles of all ``kernels`` for ``architectures``, in ``n_workers`` processes."""
+    jobs = [
+        (kernel, dtype, precision, tile, is_aligned, architecture)
+        for (dtype, is_aligned), buckets in BUCKETS.items()
+        for _, tile in buckets
+        for kernel in kernels
+        for precision in _precisions(kernel, dtype)
+        for architecture in architectures
+    ]
+    if n_workers == 1:
+        yield from (compile_kernel(*job) for job in jobs)
+        return
+    with ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(compile_kernel, *zip(*jobs, strict=True))
+
+
+def _precisions(kernel: str, dtype: torch.dtype) -> tuple[str, ...]:
+    """How a GPU is ever asked to multiply in this kernel."""
+    if dtype == torch.float64:
+        return ("ieee",)
+    return ("tf32x3",) if kernel in EXACT_ONLY else ("tf32x3", "tf32")
 
 
 def compile_kernel(
-    kernel: str, dtype: torch.dtype, tile: Tile, is_aligned: bool, architecture: int
+    kernel: str,
+    dtype: torch.dtype,
+    precision: str,
+    tile: Tile,
+    is_aligned: bool,
+    architecture: int,
 ) -> Usage:
     """Compiles one kernel to machine code and reads its resources from it.
 
     ``is_aligned`` tells the compiler that M and N are multiples of 16, as Triton's launcher does.
     """
     function, flags = KERNELS[kernel]
-    constants = {**flags, **tile.constants}
+    constants = {**flags, "PRECISION": precision, **tile.constants}
     signature = {name: _type_of(name, constants, dtype) for name in function.arg_names}
     attributes = {
         (place,): [["tt.divisibility", ALIGNMENT]]
@@ -105,6 +140,7 @@ def compile_kernel(
     return Usage(
         kernel,
         str(dtype).removeprefix("torch."),
+        precision,
         tile,
         is_aligned,
         architecture,
@@ -137,10 +173,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints one line per kernel, tile and architecture; returns 1 if one is bad."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--architecture", type=int, action="append", help="80, 90 or 100; repeat")
-    chosen = parser.parse_args(arguments).architecture or ARCHITECTURES
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    options = parser.parse_args(arguments)
     print(f"triton {triton.__version__}")
     is_good = True
-    for usage in usages(chosen):
+    for usage in usages(options.architecture or ARCHITECTURES, n_workers=options.jobs):
         print(usage, flush=True)
         is_good &= usage.is_good
     return 0 if is_good else 1

@@ -1,25 +1,17 @@
-"""ISTA and FISTA on fused Triton kernels: two launches a step, codes never extrapolated."""
+"""ISTA and FISTA on fused Triton kernels: one launch a step in Gram form, two in direct form."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-import triton
 from torch import Tensor
 
-from sparsedef.backends.slots import lay_out
-from sparsedef.backends.triton.lasso_kernels import (
-    _certificate_kernel,
-    _residual_kernel,
-    _shrink_kernel,
-)
-from sparsedef.backends.triton.tiles import Tile, tile_for
-
-_CHECK_EVERY = 10  # steps between two looks at the gap
-_CHUNK_BYTES = 1 << 30  # working memory: iterates and residuals of the signals at work
+from sparsedef.backends.memory import budget, demand
+from sparsedef.backends.slots import Solved, lay_out
+from sparsedef.backends.triton.iterates import Atoms, Iterates, correlate
+from sparsedef.backends.triton.tiles import SMALLEST_COLUMNS, Tile, precision, tile_for
 
 
 def lasso(
@@ -42,180 +34,118 @@ def lasso(
     step, then every ten: that look waits for the device once, to learn which signals leave the
     batch. ``tol = 0`` runs ``max_iter`` steps and never waits.
 
+    For N > 2 M a step makes two products with the dictionary (the direct form), else one with its
+    Gram matrix (the Gram form), if ``max_memory`` leaves room for that. Certificates always come
+    from the residual.
+
     Args:
         x: ``[B, M]``, contiguous, float32 or float64.
         dictionary: ``[N, M]``, contiguous.
         alpha: ``[B]``.
+        ridge: ``[N]`` or ``None`` for 0.
         init: ``[B, N]`` or ``None`` for zero codes.
         nonnegative: Whether z >= 0 is demanded.
         tol: Relative duality gap at which a signal is done.
         max_iter: Largest number of proximal steps.
         algorithm: ``"ista"`` or ``"fista"``.
+        allow_tf32: Whether the products of the steps may round float32 to 10 bits. The gap stays
+            true, but may then not come below some 1e-3.
         slots: Slots of the compact layout; 0 for dense codes.
+        max_memory: Most bytes of workspace; 0 for a choice by the size of the problem.
 
     Returns:
         indices ``[B, slots]``, values ``[B, slots]`` (dense: ``[B, 0]``, ``[B, N]``), residual
         ``[B, M]``, relative gap ``[B]``, steps ``[B]``, status ``[B]``.
+
+    Raises:
+        ValueError: ``max_memory`` is too small for a single signal.
     """
-    n_signals, n_atoms = x.shape[0], dictionary.shape[0]
-    step = _step_size(dictionary)
-    tile = tile_for(n_signals, x.shape[1], n_atoms, x.dtype)
-    parts = []
+    is_gram, most = _plan(x, dictionary, slots, max_memory)
+    outputs = Solved.empty(x, len(dictionary), slots).outputs()
+    tile = tile_for(min(len(x), most), x.shape[1], len(dictionary), x.dtype)
     with _on_device(x):
-        for part in _chunks(x, n_atoms):
+        atoms = _prepare(dictionary, ridge, is_gram, tile, allow_tf32)
+        for start in range(0, len(x), most):
+            part = slice(start, start + most)
             finite = x[part].isfinite().all(dim=1)
-            solver = _Solver(
-                x[part].where(finite[:, None], 0), dictionary, alpha[part], step, nonnegative, tile
+            first = None if init is None else init[part]
+            solved = _solve(
+                x[part].where(finite[:, None], 0),
+                atoms,
+                alpha[part],
+                first,
+                nonnegative,
+                tol,
+                max_iter,
+                algorithm == "fista",
             )
-            solved = solver.run(
-                None if init is None else init[part], tol, max_iter, algorithm == "fista"
-            )
-            parts.append(lay_out(*solved, tol, finite, slots))
-    if len(parts) == 1:
-        return parts[0]
-    indices, values, residual, gap, n_iter, status = (
-        torch.cat(outputs) for outputs in zip(*parts, strict=True)
+            for whole, piece in zip(outputs, lay_out(*solved, tol, finite, slots), strict=True):
+                whole[part] = piece
+            del solved
+    return outputs
+
+
+def _solve(
+    x: Tensor,
+    atoms: Atoms,
+    alpha: Tensor,
+    init: Tensor | None,
+    nonnegative: bool,
+    tol: float,
+    max_iter: int,
+    has_momentum: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return Iterates(x, atoms, alpha, nonnegative, has_momentum).run(init, tol, max_iter)
+
+
+def _plan(x: Tensor, dictionary: Tensor, slots: int, max_memory: int) -> tuple[bool, int]:
+    """Chooses the form (Gram or direct), and how many signals are at work at once."""
+    n_atoms, n_features = dictionary.shape
+    n_tiles = -(-n_atoms // SMALLEST_COLUMNS)
+    signal = 4 * n_atoms + 6 * n_features + 12 * n_tiles + 32
+    if slots:
+        signal += n_atoms + 12 * slots  # what packing needs
+    gram, gram_signal = n_atoms**2 + n_atoms, signal + 2 * n_atoms
+    is_gram = n_atoms <= 2 * n_features
+    if max_memory == 0:
+        room = budget(0, x, n_atoms)
+        return is_gram, max(1, room // (gram_signal if is_gram else signal))
+    small = min(n_atoms, n_features)
+    in_double = 8 // x.element_size()
+    products = in_double * (small**2 * 3 + n_atoms * n_features)  # freed before the signals come
+    demand(max(products, n_atoms + signal), max_memory, x.dtype, dictionary.shape)
+    room = max_memory // x.element_size()
+    if is_gram and room >= gram + gram_signal:
+        return True, (room - gram) // gram_signal
+    return False, (room - n_atoms) // signal
+
+
+def _prepare(
+    dictionary: Tensor, ridge: Tensor | None, is_gram: bool, tile: Tile, allow_tf32: bool
+) -> Atoms:
+    step = _step_size(dictionary, ridge)
+    exact = precision(dictionary.dtype, allow_tf32=False)
+    gram = correlate(dictionary, dictionary, tile, exact) if is_gram else None
+    if ridge is None:
+        ridge = dictionary.new_zeros(len(dictionary))
+    elif gram is not None:
+        gram.diagonal().add_(ridge)
+    return Atoms(
+        dictionary, gram, ridge, step, tile, exact, precision(dictionary.dtype, allow_tf32)
     )
-    return indices, values, residual, gap, n_iter, status
 
 
-class _Solver:
-    """One chunk of signals: its buffers, and the launches that fill them."""
+def _step_size(dictionary: Tensor, ridge: Tensor | None) -> Tensor:
+    """Returns 1 / L, ``[1]``, L at most a few millionths above sigma_max(D)^2 + max ridge.
 
-    def __init__(
-        self,
-        x: Tensor,
-        dictionary: Tensor,
-        alpha: Tensor,
-        step: Tensor,
-        is_nonnegative: bool,
-        tile: Tile,
-    ) -> None:
-        self.x, self.dictionary, self.alpha, self.step = x, dictionary, alpha, step
-        self.is_nonnegative, self.tile = is_nonnegative, tile
-        self.n_signals, self.n_features = x.shape
-        self.n_atoms = len(dictionary)
-        self.n_tiles = triton.cdiv(self.n_atoms, tile.columns)
-        self.residual = torch.zeros_like(x)
-        self.parts = x.new_empty(3, self.n_tiles, self.n_signals)
-
-    def run(
-        self, init: Tensor | None, tol: float, max_iter: int, has_momentum: bool
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Iterates; returns codes ``[B, N]``, residual ``[B, M]``, gap ``[B]``, steps ``[B]``."""
-        codes = self._start(init)
-        current, other = codes, codes.clone()
-        self.ahead = torch.empty_like(self.x) if has_momentum else self.residual
-        self.turn = self.x.new_zeros(self.n_tiles, self.n_signals)
-        self.pace = self.x.new_zeros(2, self.n_signals)
-        self.momentum = self.x.new_zeros(self.n_signals)
-        gap = self.x.new_zeros(self.n_signals)
-        n_iter = torch.zeros(self.n_signals, dtype=torch.int32, device=self.x.device)
-        rows = torch.arange(self.n_signals, device=self.x.device)
-        for done in range(max_iter + 1):
-            if len(rows) == 0:
-                break
-            self._residual(current, rows, done % 2, has_momentum)
-            if done == max_iter or (tol > 0 and done % _CHECK_EVERY == 0):
-                gap[rows] = self._gap(current, rows)
-                n_iter[rows] = done
-                if current is not codes:
-                    codes[rows] = current[rows]
-                rows = rows[gap[rows] > tol] if done < max_iter else rows[:0]
-            if len(rows) and done < max_iter:
-                self._shrink(current, other, rows, has_momentum)
-                current, other = other, current
-        return codes, self.residual, gap, n_iter
-
-    def _start(self, init: Tensor | None) -> Tensor:
-        if init is None:
-            return self.x.new_zeros(self.n_signals, self.n_atoms)
-        return init.where(self.dictionary.any(dim=1), 0)  # atoms of norm 0 stay unused
-
-    def _residual(self, codes: Tensor, rows: Tensor, side: int, has_momentum: bool) -> None:
-        _residual_kernel[self._grid(rows, self.n_features)](
-            self.x,
-            self.dictionary,
-            codes,
-            self.residual,
-            self.ahead,
-            self.turn,
-            self.pace,
-            self.momentum,
-            rows,
-            len(rows),
-            self.n_signals,
-            self.n_features,
-            self.n_atoms,
-            self.n_tiles,
-            side,
-            HAS_MOMENTUM=has_momentum,
-            **self._launch,
-        )
-
-    def _shrink(self, codes: Tensor, other: Tensor, rows: Tensor, has_momentum: bool) -> None:
-        _shrink_kernel[self._grid(rows, self.n_atoms)](
-            self.ahead,
-            self.dictionary,
-            codes,
-            other,
-            self.alpha,
-            self.step,
-            self.momentum,
-            self.turn,
-            rows,
-            len(rows),
-            self.n_signals,
-            self.n_features,
-            self.n_atoms,
-            HAS_MOMENTUM=has_momentum,
-            IS_NONNEGATIVE=self.is_nonnegative,
-            **self._launch,
-        )
-
-    def _gap(self, codes: Tensor, rows: Tensor) -> Tensor:
-        """Relative duality gap of ``rows``; formula in ``sparsedef.backends.certificate``."""
-        _certificate_kernel[self._grid(rows, self.n_atoms)](
-            self.residual,
-            self.dictionary,
-            codes,
-            self.alpha,
-            self.parts,
-            rows,
-            len(rows),
-            self.n_signals,
-            self.n_features,
-            self.n_atoms,
-            IS_NONNEGATIVE=self.is_nonnegative,
-            **self._launch,
-        )
-        tiny = torch.finfo(self.x.dtype).tiny
-        parts, alpha, residual = self.parts[:, :, rows], self.alpha[rows], self.residual[rows]
-        peak, slack, product = parts[0].amax(dim=0), parts[1].sum(dim=0), parts[2].sum(dim=0)
-        scale = (alpha / peak.clamp_min(tiny)).where(peak > alpha, 1)
-        spread = (1 - scale).square() * residual.square().sum(dim=1) / 2
-        energy = self.x[rows].square().sum(dim=1) / 2
-        gap = (spread + slack + (1 - scale) * product).clamp_min(0)
-        return (gap / energy.clamp_min(tiny)).where(energy > 0, 0)
-
-    def _grid(self, rows: Tensor, n_columns: int) -> tuple[int]:
-        return (triton.cdiv(len(rows), self.tile.rows) * triton.cdiv(n_columns, self.tile.columns),)
-
-    @property
-    def _launch(self) -> dict[str, Any]:
-        return {**self.tile.constants, **self.tile.options}
-
-
-def _step_size(dictionary: Tensor) -> Tensor:
-    """Returns 1 / L, ``[1]``, with L at most a few millionths above sigma_max(D)^2.
-
-    With A the smaller Gram matrix, L = ||A^p||_F^(1/p) is never below its largest eigenvalue and
+    With A the smaller Gram matrix, ||A^p||_F^(1/p) is never below its largest eigenvalue and
     at most min(M, N)^(1/2p) times that; p = 2^20 takes 20 squarings, which a GPU does far faster
     than an eigenvalue decomposition, and without waiting. In float64, whatever the input, because
     torch may be set to multiply float32 with 10-bit mantissas.
     """
     small = dictionary if dictionary.shape[0] <= dictionary.shape[1] else dictionary.mT
-    power = small.double() @ small.double().mT
+    wide = small.double()
+    power = wide @ wide.mT
     tiny = torch.finfo(torch.float64).tiny
     log_bound = power.new_zeros(())
     for k in range(20):
@@ -224,17 +154,12 @@ def _step_size(dictionary: Tensor) -> Tensor:
         power = power / norm
         power = power @ power
     bound = (log_bound + power.norm().clamp_min(tiny).log() / 2**20).exp()
+    if ridge is not None:
+        bound = bound + ridge.amax()
     margin = 1 + 8 * torch.finfo(dictionary.dtype).eps
     lowest = torch.finfo(dictionary.dtype).tiny
     step: Tensor = 1 / (bound * margin).clamp_min(lowest)
     return step.to(dictionary.dtype).reshape(1)
-
-
-def _chunks(x: Tensor, n_atoms: int) -> Iterator[slice]:
-    per_signal = x.element_size() * (2 * n_atoms + 3 * x.shape[1])
-    size = max(1, _CHUNK_BYTES // per_signal)
-    for start in range(0, max(len(x), 1), size):
-        yield slice(start, start + size)
 
 
 def _on_device(x: Tensor) -> AbstractContextManager[Any]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+
+from sparsedef.backends.triton import is_interpreted
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,23 @@ class Tile:
         """The kernels' compile-time sizes."""
         return {"ROWS": self.rows, "COLUMNS": self.columns, "DEPTH": self.depth}
 
+    @property
+    def launch(self) -> dict[str, Any]:
+        """Both, for a launch."""
+        return {**self.constants, **self.options}
 
-# Not yet measured on a GPU: chosen so that one thread holds 8 to 32 sums, nothing spills and
-# three stages fit in shared memory (``compile_offline`` checks both).
+
+# Not yet measured on a GPU. Chosen so that a thread holds 8 to 32 sums, no kernel spills in 3xTF32
+# (which keeps both halves of its operands in registers: hence the shallow MANY, 32 deep spills on
+# sm_100, 128 columns everywhere), and all stages fit in shared memory (``compile_offline`` checks).
 FEW = Tile(rows=16, columns=32, depth=32, warps=2, stages=3)
 SOME = Tile(rows=64, columns=32, depth=32, warps=4, stages=3)
-MANY = Tile(rows=128, columns=64, depth=32, warps=8, stages=3)
+MANY = Tile(rows=128, columns=64, depth=16, warps=8, stages=4)
 ODD = Tile(rows=64, columns=32, depth=16, warps=4, stages=3)
 FEW_DOUBLE = Tile(rows=16, columns=32, depth=16, warps=2, stages=2)
 MANY_DOUBLE = Tile(rows=32, columns=64, depth=16, warps=4, stages=2)
 
+SMALLEST_COLUMNS = 32
 ALIGNMENT = 16  # numbers: when M and N are multiples of it, loads are wide
 Buckets = tuple[tuple[int | None, Tile], ...]  # largest B, tile
 
@@ -56,3 +66,17 @@ def tile_for(n_signals: int, n_features: int, n_atoms: int, dtype: torch.dtype) 
         if limit is None or n_signals <= limit:
             return tile
     raise AssertionError("the last bucket has no limit")
+
+
+def precision(dtype: torch.dtype, allow_tf32: bool) -> str:
+    """Chooses how kernels multiply: see ``lasso_kernels``.
+
+    All GPUs that the backend takes have tensor cores, on which three TF32 products beat one in
+    IEEE float32 and lose some 2^-22 of relative accuracy, as much as the sum's rounding. The
+    interpreter multiplies as numpy does, whatever it is told.
+    """
+    if dtype == torch.float64:
+        return "ieee"
+    if allow_tf32:
+        return "tf32"
+    return "ieee" if is_interpreted() else "tf32x3"
