@@ -42,7 +42,8 @@ def render(results: dict[str, Any]) -> str:
         parts += [MEMORY_TITLE, report_lasso.describe_memory(memory)]
     notes = _notes(rows)
     if notes:
-        parts.append("\n".join(["Not in the race:", "", *notes]))
+        fold = "<details><summary>Not in the race, and why</summary>"
+        parts.append("\n".join([fold, "", *notes, "", "</details>"]))
     return "\n\n".join(parts)
 
 
