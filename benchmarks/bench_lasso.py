@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-import sparsedef
 from benchmarks import peak_memory
 from benchmarks.baselines import BASELINES
 from benchmarks.problems import LassoSpec
@@ -31,7 +27,5 @@ def test_lasso_memory(
     race_settings: dict[str, Any],
     keep: Keep,
 ) -> None:
-    if max_memory is not None and "max_memory" not in inspect.signature(sparsedef.lasso).parameters:
-        pytest.skip("this sparsedef.lasso takes no max_memory")
     backend, threads = race_settings["backend"], race_settings["threads"]
     keep(peak_memory.measure(memory_spec.build(), max_memory, backend, threads))

@@ -92,10 +92,9 @@ LANES_FN bool exclude_atom(SmallLasso<typename L::Number>& p, int i) {
 
 // Moves codes by step * direction until the first one reaches zero. `slope` is the direction,
 // `forward` what left loses by a whole step. Returns the atom that got there, or -1 after a whole
-// step; `length` is the share of the step that was walked.
+// step.
 template <class L>
-LANES_FN int walk_to_zero(const SmallLasso<typename L::Number>& p, typename L::Number step,
-                          typename L::Number& length) {
+LANES_FN int walk_to_zero(const SmallLasso<typename L::Number>& p, typename L::Number step) {
     using T = typename L::Number;
     using F = typename L::F;
     const int end = padded_to_lanes(p.size);
@@ -107,7 +106,7 @@ LANES_FN int walk_to_zero(const SmallLasso<typename L::Number>& p, typename L::N
         most = L::max(most, L::pick(zero, L::abs(before), zero, loss));
     }
     const T largest = L::hmax(most);
-    length = largest > 1 ? 1 / largest : T(1);
+    const T length = largest > 1 ? 1 / largest : T(1);
     int first = -1;
     if (largest > 1) {
         for (int i = 0; i < p.n_on && first < 0; ++i) {
@@ -150,8 +149,7 @@ LANES_FN bool refine_support(SmallLasso<typename L::Number>& p) {
         last = worst;
         combine_rows<L>(p, p.inverse_pivots, p.factor, p.slope);
         combine_rows<L>(p, p.slope, p.gram, p.forward);
-        T length;
-        const int first = walk_to_zero<L>(p, 1, length);
+        const int first = walk_to_zero<L>(p, 1);
         if (first >= 0 && !exclude_atom<L>(p, first)) return false;
         n = first >= 0 ? 0 : n + 1;
     }
@@ -180,8 +178,7 @@ LANES_FN bool enter_atom(SmallLasso<typename L::Number>& p, int j) {
         p.slope[j] = -1;
         const T step = -(p.left[j] - target) / outside;
         L::sync();
-        T length;
-        const int first = walk_to_zero<L>(p, step, length);
+        const int first = walk_to_zero<L>(p, step);
         if (first < 0) {
             include_atom<L>(p, j, outside);
             return true;

@@ -47,7 +47,7 @@ class LassoRun {
   private:
     struct Workspace {                                 // of one thread
         Buffer<T> signals, residuals;                  // [pool, stride] scaled
-        Buffer<signed char> integers;                  // [pool, bytes] of residuals
+        Buffer<signed char> integers;                  // [pool, stride] of residuals
         Buffer<float> rotated;                         // [stride]
         Buffer<int> offsets, products;                 // [pool], [pool, n]
         std::unique_ptr<QuantisedVector[]> quantised;  // [pool]

@@ -27,20 +27,15 @@ void for_each_row(long n_signals, long n, int n_threads, Fn fn) {
     });
 }
 
-template <class L>
-LANES_FN typename L::F difference(typename L::F a, typename L::F b) {
-    return L::add(a, L::mul(L::broadcast(-1), b));
-}
-
 template <class T, bool IsNonnegative>
 LANES_FN typename CpuLanes<T>::F shrink(typename CpuLanes<T>::F a,
                                         typename CpuLanes<T>::F threshold) {
     using L = CpuLanes<T>;
     const typename L::F zero = L::broadcast(0);
-    const typename L::F above = L::max(difference<L>(a, threshold), zero);
+    const typename L::F above = L::max(L::sub(a, threshold), zero);
     if (IsNonnegative) return above;
-    const typename L::F below = L::max(difference<L>(difference<L>(zero, a), threshold), zero);
-    return difference<L>(above, below);
+    const typename L::F below = L::max(L::sub(L::sub(zero, a), threshold), zero);
+    return L::sub(above, below);
 }
 
 template <class T, bool HasMomentum, bool IsNonnegative>
@@ -57,12 +52,12 @@ void step_row(const ProximalStepTask<T>& task, long signal) {
     for (long j = 0; j < stride; j += L::W) {
         const typename L::F from = L::load(point + j);
         typename L::F slope = L::load(correlations + j);
-        if (product != nullptr) slope = difference<L>(slope, L::load(product + j));
+        if (product != nullptr) slope = L::sub(slope, L::load(product + j));
         if (task.ridge != nullptr) slope = L::fnma(L::load(task.ridge + j), from, slope);
         const typename L::F next = shrink<T, IsNonnegative>(L::fma(step, slope, from), threshold);
         if (HasMomentum) {
-            const typename L::F change = difference<L>(next, L::load(codes + j));
-            turn = L::fma(difference<L>(from, next), change, turn);
+            const typename L::F change = L::sub(next, L::load(codes + j));
+            turn = L::fma(L::sub(from, next), change, turn);
         }
         L::store(point + j, next);
     }
@@ -73,7 +68,7 @@ void step_row(const ProximalStepTask<T>& task, long signal) {
     task.pace[signal] = next_pace;
     for (long j = 0; j < stride; j += L::W) {
         const typename L::F next = L::load(point + j);
-        const typename L::F change = difference<L>(next, L::load(codes + j));
+        const typename L::F change = L::sub(next, L::load(codes + j));
         L::store(codes + j, next);
         L::store(point + j, L::fma(momentum, change, next));
     }

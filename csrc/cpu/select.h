@@ -14,8 +14,4 @@ void select_largest(Candidate* candidates, int n, int count);
 // Ascending atoms.
 void sort_by_atom(Candidate* candidates, int n);
 
-// The count-th largest of n values, 1 <= count <= n; reorders them.
-float nth_largest(float* values, int n, int count);
-double nth_largest(double* values, int n, int count);
-
 }  // namespace sparsedef

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from sparsedef.backends.base import Backend, Problem
 
@@ -17,30 +16,10 @@ try:
 except ImportError as error:
     _broken = f"the native module does not load: {error}"
 else:
-    from sparsedef.backends.cpp.lasso import lasso as active_set
+    from sparsedef.backends.cpp.lasso import lasso
     from sparsedef.backends.cpp.omp import omp
-    from sparsedef.backends.cpp.proximal import proximal
 
-    def _lasso(
-        x: Tensor,
-        dictionary: Tensor,
-        alpha: Tensor,
-        ridge: Tensor | None,
-        init: Tensor | None,
-        nonnegative: bool,
-        tol: float,
-        max_iter: int,
-        algorithm: str,
-        allow_tf32: bool,
-        slots: int,
-        max_memory: int,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        problem = (x, dictionary, alpha, ridge, init, nonnegative, tol, max_iter, algorithm)
-        if algorithm == "active_set":
-            return active_set(*problem, allow_tf32, slots, max_memory)
-        return proximal(*problem, slots, max_memory)
-
-    _functions = {"omp": omp, "lasso": _lasso}
+    _functions = {"omp": omp, "lasso": lasso}
 
 
 def _reasons(problem: Problem) -> list[str]:

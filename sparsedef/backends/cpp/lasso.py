@@ -1,4 +1,4 @@
-"""LASSO by the native CPU kernel: working sets, an exact answer with its certificate."""
+"""LASSO by the native CPU kernels; working sets here, ISTA and FISTA in ``proximal``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sparsedef import _C
+from sparsedef.backends.cpp.proximal import proximal
 from sparsedef.backends.cpp.threads import n_threads
 
 
@@ -24,7 +25,9 @@ def lasso(
     max_memory: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Solves the LASSO of each signal; see ``sparsedef.lasso`` for the problem and the shapes."""
-    assert algorithm == "active_set", algorithm
+    if algorithm != "active_set":
+        problem = (x, dictionary, alpha, ridge, init, nonnegative, tol, max_iter, algorithm)
+        return proximal(*problem, slots, max_memory)
     x, dictionary, alpha = x.contiguous(), dictionary.contiguous(), alpha.to(x.dtype).contiguous()
     ridge = None if ridge is None else ridge.to(x.dtype).contiguous()
     init = None if init is None else init.to(x.dtype).contiguous()

@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 from sparsedef import _C
 from sparsedef.backends.cpp.threads import n_threads
 from sparsedef.backends.memory import demand
+from sparsedef.backends.shrinkage import lipschitz
 from sparsedef.backends.slots import Solved, lay_out
 
 _CHECK_EVERY = 10  # steps between two looks at the gap
@@ -96,23 +97,14 @@ class _Atoms:
 
     @classmethod
     def of(cls, dictionary: Tensor, ridge: Tensor | None, is_gram: bool) -> _Atoms:
-        step = _step_size(dictionary, ridge)
+        tiny = torch.finfo(dictionary.dtype).tiny
+        step = float(1 / lipschitz(dictionary, ridge).clamp_min(tiny))
         padding = _padded(len(dictionary)) - len(dictionary)
         rows = pad(dictionary, (0, 0, 0, padding)) if padding else dictionary
         if ridge is not None:
             ridge = pad(ridge.to(rows.dtype), (0, padding)).contiguous()
         gram = rows @ rows.mT if is_gram else None
         return cls(len(dictionary), rows, dictionary.any(dim=1), gram, ridge, step)
-
-
-def _step_size(dictionary: Tensor, ridge: Tensor | None) -> float:
-    """Gives 1 / L, as the reference does."""
-    small = dictionary if dictionary.shape[0] <= dictionary.shape[1] else dictionary.mT
-    largest = torch.linalg.eigvalsh(small @ small.mT)[-1]
-    if ridge is not None:
-        largest = largest + ridge.amax()
-    info = torch.finfo(dictionary.dtype)
-    return float(1 / (largest * (1 + 8 * info.eps)).clamp_min(info.tiny))
 
 
 class _Open:

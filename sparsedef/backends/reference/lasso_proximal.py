@@ -6,19 +6,9 @@ import torch
 from torch import Tensor
 
 from sparsedef.backends.certificate import relative_gap
-from sparsedef.backends.shrinkage import soft_threshold
+from sparsedef.backends.shrinkage import lipschitz, soft_threshold
 
 _CHECK_EVERY = 10  # steps between two looks at the gap
-
-
-def lipschitz(dictionary: Tensor, ridge: Tensor | None = None) -> Tensor:
-    """The largest eigenvalue of D D^T (plus ridge), with a margin for rounding; differentiable."""
-    n_atoms, n_features = dictionary.shape
-    small = dictionary if n_atoms <= n_features else dictionary.mT
-    largest = torch.linalg.eigvalsh(small @ small.mT)[-1]
-    if ridge is not None:
-        largest = largest + ridge.amax()
-    return largest * (1 + 8 * torch.finfo(dictionary.dtype).eps)
 
 
 def proximal(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from sparsedef.backends.base import Backend, Problem
 
@@ -16,37 +16,11 @@ DTYPES = (torch.float32, torch.float64)
 OLDEST_CAPABILITY = (8, 0)
 
 
-def _lasso(
-    x: Tensor,
-    dictionary: Tensor,
-    alpha: Tensor,
-    ridge: Tensor | None,
-    init: Tensor | None,
-    nonnegative: bool,
-    tol: float,
-    max_iter: int,
-    algorithm: str,
-    allow_tf32: bool,
-    slots: int,
-    max_memory: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _lasso(*arguments: Any) -> Any:
     """Loads the kernels at the first call; see ``sparsedef.backends.triton.lasso``."""
     from sparsedef.backends.triton.lasso import lasso
 
-    return lasso(
-        x,
-        dictionary,
-        alpha,
-        ridge,
-        init,
-        nonnegative,
-        tol,
-        max_iter,
-        algorithm,
-        allow_tf32,
-        slots,
-        max_memory,
-    )
+    return lasso(*arguments)
 
 
 @cache
