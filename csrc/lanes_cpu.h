@@ -184,18 +184,7 @@ struct CpuLanes {
             }
             part[s] = a[s].v[0];
         }
-        // A register holds kWidth / group sums of `group` terms each
-        int n = Sums;
-        LANES_UNROLL
-        for (int group = kWidth; group > 1; group /= 2) {
-            const int pairs = n > 1 ? n / 2 : 1;
-            LANES_UNROLL
-            for (int i = 0; i < pairs; ++i) {
-                const V x = part[n > 1 ? 2 * i : 0], y = part[n > 1 ? 2 * i + 1 : 0];
-                part[i] = halves(x, y, group, 0) + halves(x, y, group, 1);
-            }
-            n = pairs;
-        }
+        add_halves<kWidth, Sums>(part);
         LANES_UNROLL
         for (int s = 0; s < Sums; ++s) {
             to[s] = part[0][s];
@@ -206,12 +195,7 @@ struct CpuLanes {
         I element;
         LANES_EACH
         {
-            VI lane;
-            LANES_UNROLL
-            for (int u = 0; u < kWidth; ++u) {
-                lane[u] = i * kWidth + u;
-            }
-            element.v[i] = slot.v[i] * W + lane;
+            element.v[i] = slot.v[i] * W + (lane_numbers(Lanes{}) + Index(i * kWidth));
         }
         return int(fold<Index>(element, [](auto x, auto y) { return x < y ? x : y; }));
     }
@@ -224,24 +208,42 @@ struct CpuLanes {
     static LANES_FN void sync() {}
 
   private:
+    using Lanes = std::make_integer_sequence<int, kWidth>;
+    template <int... U>
+    static LANES_FN VI lane_numbers(std::integer_sequence<int, U...>) {
+        return VI{U...};
+    }
     // The first or second halves of the groups of x, then of y
-    static LANES_FN V halves(V x, V y, int group, int which) {
-        VI from;
-        LANES_UNROLL
-        for (int u = 0; u < kWidth; ++u) {
-            const int half = group / 2, place = u / half, twice = place * group + u % half;
-            from[u] = twice + which * half;
+    template <int Group, int Which, int... U>
+    static LANES_FN V halves(V x, V y, std::integer_sequence<int, U...>) {
+        constexpr int kHalf = Group / 2;
+        return shuffle<V, (U / kHalf * Group + U % kHalf + Which * kHalf)...>(x, y);
+    }
+    // Each register of `part` holds kWidth / Group sums of Group terms each, until they are whole
+    template <int Group, int N>
+    static LANES_FN void add_halves(V* part) {
+        if constexpr (Group > 1) {
+            constexpr int kPairs = N > 1 ? N / 2 : 1;
+            LANES_UNROLL
+            for (int i = 0; i < kPairs; ++i) {
+                const V x = part[N > 1 ? 2 * i : 0], y = part[N > 1 ? 2 * i + 1 : 0];
+                part[i] = halves<Group, 0>(x, y, Lanes{}) + halves<Group, 1>(x, y, Lanes{});
+            }
+            add_halves<Group / 2, kPairs>(part);
         }
-#ifdef __clang__
-        V r;
-        LANES_UNROLL
-        for (int u = 0; u < kWidth; ++u) {
-            r[u] = from[u] < kWidth ? x[from[u]] : y[from[u] - kWidth];
+    }
+    // op of the first and the second half of the first `Group` numbers, until one is left
+    template <int Group, class Register, class Op>
+    static LANES_FN Register fold_halves(Register x, Op op) {
+        if constexpr (Group > 1) {
+            return fold_halves<Group / 2>(op(x, rotated<Group / 2>(x, Lanes{})), op);
+        } else {
+            return x;
         }
-        return r;
-#else
-        return __builtin_shuffle(x, y, from);
-#endif
+    }
+    template <int By, class Register, int... U>
+    static LANES_FN Register rotated(Register x, std::integer_sequence<int, U...>) {
+        return shuffle<Register, ((U + By) % kWidth)...>(x, x);
     }
     // Halves until one number is left: 16, 8, 4, 2, 1 for W = 32
     template <class Number, class Lanes, class Op>
@@ -253,16 +255,7 @@ struct CpuLanes {
                 a.v[i] = op(a.v[i], a.v[i + half]);
             }
         }
-        alignas(LANES_BYTES) Number rest[kWidth];
-        __builtin_memcpy(rest, &a.v[0], sizeof rest);
-        LANES_UNROLL
-        for (int half = kWidth / 2; half >= 1; half /= 2) {
-            LANES_UNROLL
-            for (int i = 0; i < half; ++i) {
-                rest[i] = op(rest[i], rest[i + half]);
-            }
-        }
-        return rest[0];
+        return fold_halves<kWidth>(a.v[0], op)[0];
     }
 };
 

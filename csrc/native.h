@@ -1,6 +1,7 @@
 // Registers of a CPU: the vector types, and the fused multiply-add on them.
 #pragma once
 #include <cstdint>
+#include <utility>
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -33,6 +34,18 @@ struct Native<double> {
     typedef double Unaligned __attribute__((vector_size(LANES_BYTES), aligned(8), may_alias));
     static constexpr Index kMagnitude = 0x7fffffffffffffff;
 };
+
+// Numbers From... of x and then y. Written with constants: an index that is filled in a loop is
+// filled at run time.
+template <class V, int... From>
+LANES_FN V shuffle(V x, V y) {
+#if defined(__clang__) || __GNUC__ >= 12
+    return __builtin_shufflevector(x, y, From...);
+#else
+    using I = typename Native<typename std::decay<decltype(x[0])>::type>::I;
+    return __builtin_shuffle(x, y, I{From...});
+#endif
+}
 
 // a * b + c and c - a * b, rounded once
 LANES_FN float fused(float a, float b, float c) {

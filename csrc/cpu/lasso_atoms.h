@@ -10,7 +10,7 @@ class LassoAtoms {
   public:
     LassoAtoms(const sparsedef::LassoTask<T>& task, const LassoPlan<T>& plan)
         : task_(task), plan_(plan), rotation_(plan.stride) {
-        quantise_atoms();
+        make_integers();
         rows_ = {task.dictionary, plan.stride, nullptr, task.n_atoms};
         if (plan.stride != task.n_features) pad_rows();
         if (plan.has_table) make_table();
@@ -26,18 +26,23 @@ class LassoAtoms {
     }
 
   private:
-    void quantise_atoms() {
+    void make_integers() {
         const long n_panels = plan_.n / kPanel, block = 4, stride = plan_.stride;
         panels_.reserve(plan_.n * stride);
         scales_.reserve(plan_.n);
         norms_.reserve(n_panels);
         errors_.reserve(n_panels);
         for_each((n_panels + block - 1) / block, plan_.n_threads, [&](long i, int) {
-            Buffer<float> row(2 * stride);
+            Buffer<float> rotated(stride * kAtomLanes);
             for (long panel = i * block; panel < (i + 1) * block && panel < n_panels; ++panel) {
-                quantise_panel(task_.dictionary, task_.n_atoms, task_.n_features, rotation_, panel,
-                               panels_.data(), scales_.data(), norms_.data(), errors_.data(),
-                               row.data());
+                float norm = 0, error = 0;
+                for (long u = 0; u < kPanel; u += kAtomLanes) {
+                    quantise_atoms(task_.dictionary, task_.n_atoms, task_.n_features, rotation_,
+                                   panel * kPanel + u, panels_.data(), scales_.data(), norm, error,
+                                   rotated.data());
+                }
+                norms_[panel] = norm;
+                errors_[panel] = error;
             }
         });
         quantised_ = {panels_.data(),  scales_.data(), norms_.data(), errors_.data(),

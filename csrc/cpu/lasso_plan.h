@@ -1,7 +1,7 @@
 // How the LASSO divides its work: threads, signals at a time, the size of a working set; what fits
 // into max_memory.
 #pragma once
-#include "quantised.h"
+#include "quantise_atoms.h"
 #include "screen.h"
 #include "tasks.h"
 #include "working_set.h"
@@ -44,7 +44,8 @@ struct LassoPlan {
         const double rows = stride != task.n_features ? deep * sizeof(T) : 0;
         const double table = has_table ? wide * wide * sizeof(T) : 0;
         const double fixed = wide * (deep + 8 + rows) + table + 4096;
-        const double thread = wide * (8.25 + sizeof(T) + sizeof(sparsedef::Candidate)) + 8 * deep;
+        const double thread =
+            wide * (8.25 + sizeof(T) + sizeof(sparsedef::Candidate)) + deep * (4 + 4 * kAtomLanes);
         const double signal = 4 * wide + deep * (2 * sizeof(T) + 1) + 256;
         const double own = double(task.max_memory) - fixed - double(n_threads) * thread;
         return own / (double(n_threads) * pool) - signal;

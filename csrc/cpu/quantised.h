@@ -271,40 +271,4 @@ inline void screen_products(const signed char* x, int rows, long stride, const i
     }
 }
 
-// Quantises the 32 atoms of a panel; row [2 n of the rotation] is scratch
-template <class T>
-void quantise_panel(const T* dictionary, long n_atoms, long n_features, const Rotation& rotation,
-                    long panel, unsigned char* panels, float* scales, float* norms, float* errors,
-                    float* row) {
-    const long n_groups = rotation.n / kGroup;
-    signed char* const integers = reinterpret_cast<signed char*>(row + rotation.n);
-    unsigned char* to = panels + panel * kPanel * rotation.n;
-    float norm = 0, error = 0;
-    for (int u = 0; u < kPanel; ++u) {
-        const long atom = panel * kPanel + u;
-        const T* v = dictionary + atom * n_features;
-        if (atom < n_atoms) {
-            rotation.apply(v, n_features, row);
-        } else {
-            fill(row, rotation.n, 0.0f);
-        }
-        if (atom + 2 < n_atoms) {  // asked for while this one is worked on
-            for (long t = 0; t < n_features; t += 32) prefetch(v + 2 * n_features + t);
-        }
-        const QuantisedVector found = quantise(row, rotation.n, integers);
-        const float largest = found.norm + found.error;  // not below |d|
-        scales[atom] = found.scale;
-        norm = largest > norm ? largest : norm;
-        error = found.error > error ? found.error : error;
-        for (long g = 0; g < n_groups; ++g) {
-            unsigned four;
-            __builtin_memcpy(&four, integers + g * kGroup, sizeof four);
-            four ^= 0x80808080u;  // plus 128
-            __builtin_memcpy(to + (g * kPanel + u) * kGroup, &four, sizeof four);
-        }
-    }
-    norms[panel] = norm;
-    errors[panel] = error;
-}
-
 }  // namespace

@@ -19,55 +19,54 @@ inline long rotation_block(long n) {
 }
 
 // x[u] + x[u ^ half], or their difference, within each register
-template <int Half>
-LANES_FN FloatV butterfly(FloatV x) {
-    constexpr int kWidth = LANES_BYTES / 4;
-    Native<float>::I partner;
-    FloatV sign, other;
-    LANES_UNROLL
-    for (int u = 0; u < kWidth; ++u) {
-        partner[u] = u ^ Half;
-        sign[u] = u & Half ? -1.0f : 1.0f;
-    }
-#ifdef __clang__
-    LANES_UNROLL
-    for (int u = 0; u < kWidth; ++u) {
-        other[u] = x[u ^ Half];
-    }
-#else
-    other = __builtin_shuffle(x, partner);
-#endif
-    return fused(x, sign, other);  // x * sign is exact
+template <int Half, int... U>
+LANES_FN FloatV butterfly(FloatV x, std::integer_sequence<int, U...>) {
+    const FloatV other = shuffle<FloatV, (U ^ Half)...>(x, x);
+    return fused(x, FloatV{(U & Half ? -1.0f : 1.0f)...}, other);  // x * sign is exact
 }
 
-// Sums and differences of numbers half, 2 half, ... apart: so many stages in one pass over memory
-template <int Stages>
-LANES_FN void rotate_stages(float* x, long n, long half) {
+// log2(Parts) stages of sums and differences between registers
+template <int Parts>
+LANES_FN void add_and_subtract(FloatV* part) {
+    LANES_UNROLL
+    for (int step = 1; step < Parts; step *= 2) {
+        LANES_UNROLL
+        for (int i = 0; i < Parts; ++i) {
+            if (i & step) continue;
+            const FloatV a = part[i], b = part[i + step];
+            part[i] = a + b;
+            part[i + step] = a - b;
+        }
+    }
+}
+
+// The stages of numbers half, 2 half, ... apart, where a number is `width` floats: one for the
+// coordinates of a single vector, a register for those of several vectors side by side
+template <int Parts>
+LANES_FN void rotate_stages(float* x, long n, long half, long width) {
     using V = Native<float>::Unaligned;
-    constexpr int kWidth = LANES_BYTES / 4, kParts = 1 << Stages;
-    for (long from = 0; from < n; from += kParts * half) {
-        for (long t = from; t < from + half; t += kWidth) {
-            FloatV part[kParts];
+    constexpr int kWidth = LANES_BYTES / 4;
+    for (long from = 0; from < n * width; from += Parts * half * width) {
+        for (long t = from; t < from + half * width; t += kWidth) {
+            FloatV part[Parts];
             LANES_UNROLL
-            for (int i = 0; i < kParts; ++i) {
-                part[i] = *reinterpret_cast<const V*>(x + t + i * half);
+            for (int i = 0; i < Parts; ++i) {
+                part[i] = *reinterpret_cast<const V*>(x + t + i * half * width);
             }
+            add_and_subtract<Parts>(part);
             LANES_UNROLL
-            for (int step = 1; step < kParts; step *= 2) {
-                LANES_UNROLL
-                for (int i = 0; i < kParts; ++i) {
-                    if (i & step) continue;
-                    const FloatV a = part[i], b = part[i + step];
-                    part[i] = a + b;
-                    part[i + step] = a - b;
-                }
-            }
-            LANES_UNROLL
-            for (int i = 0; i < kParts; ++i) {
-                *reinterpret_cast<V*>(x + t + i * half) = part[i];
+            for (int i = 0; i < Parts; ++i) {
+                *reinterpret_cast<V*>(x + t + i * half * width) = part[i];
             }
         }
     }
+}
+
+// All stages from `half` on
+LANES_FN void rotate_from(float* x, long n, long half, long block, long width) {
+    for (; 4 * half < block; half *= 8) rotate_stages<8>(x, n, half, width);
+    for (; 2 * half < block; half *= 4) rotate_stages<4>(x, n, half, width);
+    for (; half < block; half *= 2) rotate_stages<2>(x, n, half, width);
 }
 
 // Signs of both kinds, in an order without a pattern, times 1 / sqrt(block)
@@ -84,18 +83,17 @@ inline void rotation_signs(float* signs, long n, long block) {
 inline void rotate(float* x, long n, long block, const float* signs) {
     using V = Native<float>::Unaligned;
     constexpr int kWidth = LANES_BYTES / 4;
+    using Lanes = std::make_integer_sequence<int, kWidth>;
     for (long from = 0; from < n; from += kWidth) {
         FloatV part = *reinterpret_cast<const V*>(x + from);
         part = part * *reinterpret_cast<const V*>(signs + from);
-        part = butterfly<1>(part);
-        part = butterfly<2>(part);
-        if (kWidth > 4) part = butterfly<(kWidth > 4) ? 4 : 1>(part);
-        if (kWidth > 8) part = butterfly<(kWidth > 8) ? 8 : 1>(part);
+        part = butterfly<1>(part, Lanes{});
+        part = butterfly<2>(part, Lanes{});
+        if constexpr (kWidth > 4) part = butterfly<4>(part, Lanes{});
+        if constexpr (kWidth > 8) part = butterfly<8>(part, Lanes{});
         *reinterpret_cast<V*>(x + from) = part;
     }
-    long half = kWidth;
-    for (; 4 * half < block; half *= 8) rotate_stages<3>(x, n, half);
-    for (; half < block; half *= 2) rotate_stages<1>(x, n, half);
+    rotate_from(x, n, kWidth, block, 1);
 }
 
 }  // namespace

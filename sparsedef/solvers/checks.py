@@ -7,6 +7,7 @@ must read values (norms, signs, finiteness) wait for the device, and are left ou
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import torch
@@ -65,7 +66,8 @@ def check_dictionary(who: str, dictionary: Tensor) -> None:
     if torch.compiler.is_compiling():
         return
     # A sum is finite only if all its terms are, and several times faster than looking at each.
-    if not dictionary.detach().sum().isfinite() and not dictionary.isfinite().all():
+    total = dictionary.detach().sum().item()
+    if not math.isfinite(total) and not dictionary.isfinite().all():
         bad = (~dictionary.isfinite().all(dim=1)).nonzero()[:, 0].tolist()
         raise ValueError(
             f"{who}: dictionary must be finite, got NaN or infinity in atoms {bad[:5]}"
@@ -105,7 +107,9 @@ def check_per_signal(who: str, name: str, value: float | Tensor, x: Tensor) -> T
             raise ValueError(f"{who}: {name} must be on {x.device} as x is, got {value.device}")
         each = value.to(x).expand(x.shape[0])
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        each = x.new_full((x.shape[0],), float(value))
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{who}: {name} must be finite and >= 0, got {float(value)}")
+        return x.new_full((x.shape[0],), float(value))
     else:
         raise TypeError(f"{who}: {name} must be a number or a tensor, got {type(value).__name__}")
     if not torch.compiler.is_compiling() and not ((each >= 0) & each.isfinite()).all():
