@@ -23,13 +23,15 @@ T* at(Address address) {
 }
 
 template <class T>
-void omp_cpu(Address x, Address dictionary, Address tol, Address indices, Address values,
-             Address residual, Address n_iter, Address status, long n_signals, long n_features,
-             long n_atoms, int n_nonzero, bool is_ols, int n_threads) {
+void omp_cpu(Address x, Address dictionary, Address tol, Address limits, Address indices,
+             Address values, Address residual, Address n_iter, Address status, long n_signals,
+             long n_features, long n_atoms, int n_nonzero, bool is_ols, bool is_nonnegative,
+             long max_memory, int n_threads) {
     sparsedef::active_kernels().omp(sparsedef::OmpTask<T>{
-        at<const T>(x), at<const T>(dictionary), at<const T>(tol), at<std::int64_t>(indices),
-        at<T>(values), at<T>(residual), at<std::int32_t>(n_iter), at<std::int32_t>(status),
-        n_signals, n_features, n_atoms, n_nonzero, is_ols, n_threads});
+        at<const T>(x), at<const T>(dictionary), at<const T>(tol), at<const int>(limits),
+        at<std::int64_t>(indices), at<T>(values), at<T>(residual), at<std::int32_t>(n_iter),
+        at<std::int32_t>(status), n_signals, n_features, n_atoms, n_nonzero, is_ols, is_nonnegative,
+        max_memory, n_threads});
 }
 
 template <class T>
@@ -85,8 +87,9 @@ void define_cpu(py::module_& module) {
     using NoGil = py::call_guard<py::gil_scoped_release>;
     const auto omp = [&](const char* name, auto function) {
         module.def(name, function, NoGil(), py::kw_only(), "x"_a, "dictionary"_a, "tol"_a,
-                   "indices"_a, "values"_a, "residual"_a, "n_iter"_a, "status"_a, "n_signals"_a,
-                   "n_features"_a, "n_atoms"_a, "n_nonzero"_a, "is_ols"_a, "n_threads"_a);
+                   "limits"_a, "indices"_a, "values"_a, "residual"_a, "n_iter"_a, "status"_a,
+                   "n_signals"_a, "n_features"_a, "n_atoms"_a, "n_nonzero"_a, "is_ols"_a,
+                   "is_nonnegative"_a, "max_memory"_a, "n_threads"_a);
     };
     omp("omp_cpu_float", &omp_cpu<float>);
     omp("omp_cpu_double", &omp_cpu<double>);

@@ -10,6 +10,7 @@ struct OmpTask {
     const T* x;             // [B, M]
     const T* dictionary;    // [N, M]
     const T* tol;           // [B] on the squared residual
+    const int* limits;      // [B] atoms that each signal may have, at most K, or null: K
     std::int64_t* indices;  // [B, K] out
     T* values;              // [B, K] out
     T* residual;            // [B, M] out
@@ -17,7 +18,8 @@ struct OmpTask {
     std::int32_t* status;   // [B] out
     long n_signals, n_features, n_atoms;
     int n_nonzero;
-    bool is_ols;
+    bool is_ols, is_nonnegative;
+    long max_memory;  // bytes of workspace, 0 for no limit
     int n_threads;
 };
 

@@ -12,7 +12,15 @@ from sparsedef.ops.support_solve import support_solve
 
 
 def _fake(
-    x: Tensor, dictionary: Tensor, n_nonzero: int, tol: Tensor, selection: str, backend: str
+    x: Tensor,
+    dictionary: Tensor,
+    tol: Tensor,
+    limits: Tensor | None,
+    n_nonzero: int,
+    selection: str,
+    nonnegative: bool,
+    max_memory: int,
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     n_signals = x.shape[0]
     return (
@@ -25,7 +33,8 @@ def _fake(
 
 
 omp: Any = define(
-    "omp(Tensor x, Tensor dictionary, SymInt n_nonzero, Tensor tol, str selection, str backend)"
+    "omp(Tensor x, Tensor dictionary, Tensor tol, Tensor? limits, SymInt n_nonzero,"
+    " str selection, bool nonnegative, int max_memory, str backend)"
     " -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     _fake,
     values_first=True,
@@ -44,7 +53,7 @@ def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     _, grad_x, grad_dictionary = support_solve(
         dictionary, indices, values, residual, None, grads[0], grads[2], ctx.needs_input_grad[1]
     )
-    return grad_x, grad_dictionary, None, None, None, None
+    return (grad_x, grad_dictionary) + (None,) * 7
 
 
 attach_gradient("omp", _backward, _setup_context)

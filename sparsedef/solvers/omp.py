@@ -89,7 +89,15 @@ def omp(
     problem = Problem.of("omp", x, dictionary, selection=selection, n_nonzero=n_nonzero)
     chosen = select_backend(problem, backend)
     values, indices, residual, n_iter, status = ops.omp(
-        x.contiguous(), atoms.contiguous(), n_nonzero, tol.contiguous(), selection, chosen
+        x.contiguous(),
+        atoms.contiguous(),
+        tol.contiguous(),
+        None,
+        n_nonzero,
+        selection,
+        False,
+        0,
+        chosen,
     )
     if norms is not None:
         values = rescale(values, norms[indices.clamp_min(0)])

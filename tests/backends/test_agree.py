@@ -43,9 +43,11 @@ def test_omp_agrees(shape: tuple[int, int, int], selection: str, dtype: torch.dt
     x, dictionary = make_problem(*shape, dtype=dtype)
     k = min(4, *shape[1:])
     tol = torch.full((shape[0],), 1e-3, dtype=dtype)
-    expected = BACKENDS["reference"].functions["omp"](x, dictionary, k, tol, selection)
+    expected = BACKENDS["reference"].functions["omp"](
+        x, dictionary, tol, None, k, selection, False, 0
+    )
     for name in others("omp", dtype, selection=selection, n_nonzero=k):
-        found = BACKENDS[name].functions["omp"](x, dictionary, k, tol, selection)
+        found = BACKENDS[name].functions["omp"](x, dictionary, tol, None, k, selection, False, 0)
         for ours, theirs in zip(found, expected, strict=True):
             assert ours.dtype == theirs.dtype
             assert ours.shape == theirs.shape
@@ -112,7 +114,7 @@ def test_a_bad_row_is_marked_the_same_everywhere(op: str, dtype: torch.dtype) ->
     for name in able_backends(Problem(op, 6, 12, 20, dtype, DEVICE, {"algorithm": "active_set"})):
         function = BACKENDS[name].functions[op]
         if op == "omp":
-            outputs = function(x, dictionary, 3, level * 0, "omp")
+            outputs = function(x, dictionary, level * 0, None, 3, "omp", False, 0)
         else:
             options = (False, 1e-4, 100, "active_set", False, 12, 0)
             outputs = function(x, dictionary, level, None, None, *options)

@@ -46,10 +46,10 @@ void run(const Shape& shape, int n_threads) {
     std::vector<std::int32_t> n_iter(n_signals), status(n_signals);
     const sparsedef::Kernels& kernels = sparsedef::active_kernels();
     for (const bool is_ols : {false, true}) {
-        kernels.omp(sparsedef::OmpTask<T>{x.data(), dictionary.data(), tol.data(), indices.data(),
-                                          values.data(), residual.data(), n_iter.data(),
-                                          status.data(), n_signals, shape.n_features, shape.n_atoms,
-                                          shape.n_nonzero, is_ols, n_threads});
+        kernels.omp(sparsedef::OmpTask<T>{
+            x.data(), dictionary.data(), tol.data(), nullptr, indices.data(), values.data(),
+            residual.data(), n_iter.data(), status.data(), n_signals, shape.n_features,
+            shape.n_atoms, shape.n_nonzero, is_ols, false, 0, n_threads});
     }
     for (const long slots : {0L, 2L}) {
         for (const bool has_start : {false, true}) {

@@ -31,8 +31,8 @@ def test_omp_agrees_with_the_cpu_kernel(cuda, emulator, dtype, selection, shared
     x[2], x[3, 4], x[5], x[6] = 0, torch.nan, x[5] * 1e20, x[6] * 1e-20
     tol = torch.zeros(9, dtype=dtype)
     tol[7] = 0.3
-    found = cuda["omp"](x, dictionary, 6, tol, selection)
-    expected = BACKENDS["cpp"].functions["omp"](x, dictionary, 6, tol, selection)
+    found = cuda["omp"](x, dictionary, tol, None, 6, selection, False, 0)
+    expected = BACKENDS["cpp"].functions["omp"](x, dictionary, tol, None, 6, selection, False, 0)
     close = TOLERANCES[dtype].close
     assert torch.equal(found[0], expected[0])
     for i in (1, 2):

@@ -17,7 +17,7 @@ PROLOGUE = """
     dictionary = torch.nn.functional.normalize(torch.randn(50, 20))
 
     def code(x):
-        return omp(x, dictionary, 3, torch.zeros(len(x)), "omp")[4]
+        return omp(x, dictionary, torch.zeros(len(x)), None, 3, "omp", False, 0)[4]
 
     torch.set_num_threads(4)
     code(torch.randn(1000, 20))  # starts OpenMP's threads

@@ -41,10 +41,10 @@ def test_omp_has_the_same_bits_on_every_instruction_set(isa, n_threads, dtype, s
     x, dictionary, tol = problem(dtype)
     _C.set_isa("baseline")
     torch.set_num_threads(1)
-    expected = omp(x, dictionary, 12, tol, selection)
+    expected = omp(x, dictionary, tol, None, 12, selection, False, 0)
     _C.set_isa(isa)
     torch.set_num_threads(n_threads)
-    assert_same_bits(omp(x, dictionary, 12, tol, selection), expected)
+    assert_same_bits(omp(x, dictionary, tol, None, 12, selection, False, 0), expected)
 
 
 @pytest.mark.parametrize("selection", ["omp", "ols"])
@@ -52,10 +52,10 @@ def test_omp_has_the_same_bits_on_every_instruction_set(isa, n_threads, dtype, s
 def test_omp_has_the_same_bits_alone_and_in_a_batch(selection, n_threads):
     x, dictionary, tol = problem(torch.float32)
     torch.set_num_threads(n_threads)
-    expected = omp(x, dictionary, 12, tol, selection)
+    expected = omp(x, dictionary, tol, None, 12, selection, False, 0)
     for size in (1, 13):  # one signal: Gram rows are made when needed; in a batch: all at once
         parts = [
-            omp(x[i : i + size], dictionary, 12, tol[i : i + size], selection)
+            omp(x[i : i + size], dictionary, tol[i : i + size], None, 12, selection, False, 0)
             for i in range(0, len(x), size)
         ]
         assert_same_bits([torch.cat(part) for part in zip(*parts, strict=True)], expected)

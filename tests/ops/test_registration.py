@@ -15,7 +15,7 @@ def op_inputs(op: str, backend: str) -> tuple:
     x.requires_grad_(True)
     dictionary.requires_grad_(True)
     if op == "omp":
-        return x, dictionary, 3, torch.zeros(5).double(), "omp", backend
+        return x, dictionary, torch.zeros(5).double(), None, 3, "omp", False, 0, backend
     alpha = torch.full((5,), 0.1, dtype=torch.float64, requires_grad=True)
     ridge = torch.full((12,), 0.2, dtype=torch.float64, requires_grad=True)
     ridge = ridge if op.startswith("ridge") else None

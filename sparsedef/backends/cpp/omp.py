@@ -10,13 +10,21 @@ from sparsedef.backends.cpp.threads import n_threads
 
 
 def omp(
-    x: Tensor, dictionary: Tensor, n_nonzero: int, tol: Tensor, selection: str
+    x: Tensor,
+    dictionary: Tensor,
+    tol: Tensor,
+    limits: Tensor | None,
+    n_nonzero: int,
+    selection: str,
+    nonnegative: bool,
+    max_memory: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Codes each signal greedily; see ``sparsedef.omp`` for the problem and the shapes.
 
     The answer is the same to the bit for every batch, number of threads and instruction set.
     """
     x, dictionary, tol = x.contiguous(), dictionary.contiguous(), tol.to(x.dtype).contiguous()
+    limits = None if limits is None else limits.to(torch.int32).contiguous()
     n_signals, n_features = x.shape
     indices = torch.empty((n_signals, n_nonzero), dtype=torch.int64)
     values = torch.empty((n_signals, n_nonzero), dtype=x.dtype)
@@ -28,6 +36,7 @@ def omp(
         x=x.data_ptr(),
         dictionary=dictionary.data_ptr(),
         tol=tol.data_ptr(),
+        limits=0 if limits is None else limits.data_ptr(),
         indices=indices.data_ptr(),
         values=values.data_ptr(),
         residual=residual.data_ptr(),
@@ -38,6 +47,8 @@ def omp(
         n_atoms=len(dictionary),
         n_nonzero=n_nonzero,
         is_ols=selection == "ols",
+        is_nonnegative=nonnegative,
+        max_memory=max_memory,
         n_threads=n_threads(),
     )
     return indices, values, residual, n_iter, status

@@ -17,7 +17,14 @@ _WARPS = 4  # of a block
 
 
 def omp(
-    x: Tensor, dictionary: Tensor, n_nonzero: int, tol: Tensor, selection: str
+    x: Tensor,
+    dictionary: Tensor,
+    tol: Tensor,
+    limits: Tensor | None,
+    n_nonzero: int,
+    selection: str,
+    nonnegative: bool,
+    max_memory: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Codes each signal greedily; see ``sparsedef.omp`` for the problem and the shapes.
 

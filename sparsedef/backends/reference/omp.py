@@ -21,7 +21,14 @@ def dependence_level(dtype: torch.dtype) -> float:
 
 
 def omp(
-    x: Tensor, dictionary: Tensor, n_nonzero: int, tol: Tensor, selection: str
+    x: Tensor,
+    dictionary: Tensor,
+    tol: Tensor,
+    limits: Tensor | None,
+    n_nonzero: int,
+    selection: str,
+    nonnegative: bool,
+    max_memory: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Codes each signal greedily; see ``sparsedef.omp`` for the problem and the shapes.
 
