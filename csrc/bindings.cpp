@@ -35,6 +35,39 @@ void omp_cpu(Address x, Address dictionary, Address tol, Address limits, Address
 }
 
 template <class T>
+void patch_omp_cpu(Address images, Address dictionary, Address mask, Address indices,
+                   Address values, Address rebuilt, Address n_iter, Address status, long n_images,
+                   long n_channels, long height, long width, long n_atoms, long size, long stride,
+                   int n_nonzero, const std::string& standardize, bool is_ols, double tol,
+                   long max_memory, int n_threads) {
+    using Standard = sparsedef::PatchStandard;
+    const Standard standard = standardize == "mean"     ? Standard::kMean
+                              : standardize == "zscore" ? Standard::kZscore
+                                                        : Standard::kNone;
+    sparsedef::active_kernels().patch_omp(sparsedef::PatchTask<T>{at<const T>(images),
+                                                                  at<const T>(dictionary),
+                                                                  at<const bool>(mask),
+                                                                  at<std::int64_t>(indices),
+                                                                  at<T>(values),
+                                                                  at<T>(rebuilt),
+                                                                  at<std::int32_t>(n_iter),
+                                                                  at<std::int32_t>(status),
+                                                                  n_images,
+                                                                  n_channels,
+                                                                  height,
+                                                                  width,
+                                                                  n_atoms,
+                                                                  size,
+                                                                  stride,
+                                                                  n_nonzero,
+                                                                  standard,
+                                                                  is_ols,
+                                                                  tol,
+                                                                  max_memory,
+                                                                  n_threads});
+}
+
+template <class T>
 void lasso_cpu(Address x, Address dictionary, Address alpha, Address ridge, Address init,
                Address indices, Address values, Address residual, Address gap, Address n_iter,
                Address status, long n_signals, long n_features, long n_atoms, long slots,
@@ -93,6 +126,15 @@ void define_cpu(py::module_& module) {
     };
     omp("omp_cpu_float", &omp_cpu<float>);
     omp("omp_cpu_double", &omp_cpu<double>);
+    const auto patch_omp = [&](const char* name, auto function) {
+        module.def(name, function, NoGil(), py::kw_only(), "images"_a, "dictionary"_a, "mask"_a,
+                   "indices"_a, "values"_a, "rebuilt"_a, "n_iter"_a, "status"_a, "n_images"_a,
+                   "n_channels"_a, "height"_a, "width"_a, "n_atoms"_a, "size"_a, "stride"_a,
+                   "n_nonzero"_a, "standardize"_a, "is_ols"_a, "tol"_a, "max_memory"_a,
+                   "n_threads"_a);
+    };
+    patch_omp("patch_omp_cpu_float", &patch_omp_cpu<float>);
+    patch_omp("patch_omp_cpu_double", &patch_omp_cpu<double>);
     const auto lasso = [&](const char* name, auto function) {
         module.def(name, function, NoGil(), py::kw_only(), "x"_a, "dictionary"_a, "alpha"_a,
                    "ridge"_a, "init"_a, "indices"_a, "values"_a, "residual"_a, "gap"_a, "n_iter"_a,
@@ -121,15 +163,17 @@ void define_cpu(py::module_& module) {
 
 template <class T>
 void omp_cuda_as(Address correlations, Address gram, Address norm2, Address energy, Address tol,
-                 Address workspace, Address indices, Address values, Address n_iter, Address status,
-                 long n_signals, int n, int n_nonzero, long n_groups, bool is_ols, int device,
+                 Address limits, Address workspace, Address indices, Address values, Address n_iter,
+                 Address status, long n_signals, int n, int n_nonzero, bool is_ols,
+                 bool is_nonnegative, int register_slots, long n_groups, int device,
                  Address stream) {
     sparsedef::omp_cuda(
-        sparsedef::OmpCudaTask<T>{
-            at<T>(correlations), at<const T>(gram), at<const T>(norm2), at<const T>(energy),
-            at<const T>(tol), at<T>(workspace), at<std::int64_t>(indices), at<T>(values),
-            at<std::int32_t>(n_iter), at<std::int32_t>(status), n_signals, n, n_nonzero, n_groups},
-        is_ols, device, at<void>(stream));
+        sparsedef::OmpCudaTask<T>{at<T>(correlations), at<const T>(gram), at<const T>(norm2),
+                                  at<const T>(energy), at<const T>(tol), at<const int>(limits),
+                                  at<T>(workspace), at<std::int64_t>(indices), at<T>(values),
+                                  at<std::int32_t>(n_iter), at<std::int32_t>(status), n_signals, n,
+                                  n_nonzero, is_ols, is_nonnegative, register_slots, n_groups},
+        device, at<void>(stream));
 }
 
 template <class T>
@@ -160,9 +204,9 @@ void define_cuda(py::module_& module) {
     using NoGil = py::call_guard<py::gil_scoped_release>;
     const auto omp = [&](const char* name, auto function) {
         module.def(name, function, NoGil(), py::kw_only(), "correlations"_a, "gram"_a, "norm2"_a,
-                   "energy"_a, "tol"_a, "workspace"_a, "indices"_a, "values"_a, "n_iter"_a,
-                   "status"_a, "n_signals"_a, "n"_a, "n_nonzero"_a, "n_groups"_a, "is_ols"_a,
-                   "device"_a, "stream"_a);
+                   "energy"_a, "tol"_a, "limits"_a, "workspace"_a, "indices"_a, "values"_a,
+                   "n_iter"_a, "status"_a, "n_signals"_a, "n"_a, "n_nonzero"_a, "is_ols"_a,
+                   "is_nonnegative"_a, "register_slots"_a, "n_groups"_a, "device"_a, "stream"_a);
     };
     omp("omp_cuda_float", &omp_cuda_as<float>);
     omp("omp_cuda_double", &omp_cuda_as<double>);
@@ -181,7 +225,7 @@ void define_cuda(py::module_& module) {
     lasso("lasso_small_cuda_float", &lasso_small_cuda_as<float>);
     lasso("lasso_small_cuda_double", &lasso_small_cuda_as<double>);
     module.def("omp_cuda_numbers", &sparsedef::omp_numbers, "n"_a, "n_nonzero"_a, "is_ols"_a,
-               "Numbers of memory that one signal needs.");
+               "has_registers"_a, "Numbers of memory that one signal needs.");
     module.def("lasso_cuda_numbers", &sparsedef::lasso_numbers, "size"_a,
                "Numbers of memory that one problem needs.");
     module.def("shared_memory_limit", &sparsedef::shared_memory_limit, "device"_a,

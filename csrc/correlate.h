@@ -6,7 +6,7 @@
 // in registers while the features stream by. Traffic: a block of signals is read from L1 or L2 once
 // per panel, a panel once per tile.
 #pragma once
-#include "lanes.h"
+#include "transpose.h"
 
 namespace {
 
@@ -33,10 +33,11 @@ void pack_panels(const T* dictionary, long n_atoms, const PackedAtoms<T>& packed
     const long n_features = packed.n_features;
     for (long p = from; p < to; ++p) {
         T* panel = packed.panels + p * kWidth * n_features;
-        for (int u = 0; u < kWidth; ++u) {
-            const long atom = p * kWidth + u;
-            const T* d = dictionary + atom * n_features;
-            for (long t = 0; t < n_features; ++t) panel[t * kWidth + u] = atom < n_atoms ? d[t] : 0;
+        const long left = n_atoms - p * kWidth, rows = left < 0 ? 0 : left < kWidth ? left : kWidth;
+        copy_transposed(dictionary + p * kWidth * n_features, n_features, rows, n_features, panel,
+                        kWidth);
+        for (long u = rows; u < kWidth; ++u) {
+            for (long t = 0; t < n_features; ++t) panel[t * kWidth + u] = 0;
         }
     }
 }
@@ -63,14 +64,14 @@ LANES_FN void correlate_tile(const T* x, long stride, long n_features, const T* 
     }
 }
 
-// C [rows, c_stride] = X [rows, stride] D^T, for atoms from `first`, a multiple of 32
+// C [rows, c_stride] = X [rows, stride] D^T, for atoms `first` to `last`, multiples of 32
 template <class T>
 void correlate(const T* x, long rows, long stride, const PackedAtoms<T>& atoms, T* c, long c_stride,
-               int first = 0) {
+               long first, long last) {
     constexpr int kRows = Tile<T>::kRows, kWidth = Tile<T>::kWidth;
     for (long from = 0; from < rows; from += Tile<T>::kBlock) {
         const long to = rows < from + Tile<T>::kBlock ? rows : from + Tile<T>::kBlock;
-        for (int atom = first; atom < atoms.n; atom += kWidth) {
+        for (long atom = first; atom < last; atom += kWidth) {
             const T* panel = atoms.panels + atom * atoms.n_features;
             long i = from;
             for (; i + kRows <= to; i += kRows) {

@@ -154,11 +154,11 @@ struct CpuLanes {
         }
         return r;
     }
-    static LANES_FN I pick_slot(F a, F b, int x, I y) {
+    static LANES_FN I pick_slot(F a, F b, I x, I y) {
         I r;
         LANES_EACH
         {
-            r.v[i] = a.v[i] >= b.v[i] ? Index(x) - VI{} : y.v[i];
+            r.v[i] = a.v[i] >= b.v[i] ? x.v[i] : y.v[i];
         }
         return r;
     }

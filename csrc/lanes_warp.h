@@ -70,7 +70,7 @@ struct WarpLanes {
     static LANES_FN F pick(F a, F b, F x, F y) {
         return a >= b ? x : y;
     }
-    static LANES_FN I pick_slot(F a, F b, int x, I y) {
+    static LANES_FN I pick_slot(F a, F b, I x, I y) {
         return a >= b ? x : y;
     }
     // Only for a >= 0: the bit patterns are then ordered as the numbers are, one REDUX

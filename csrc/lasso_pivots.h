@@ -208,7 +208,8 @@ LANES_FN int worst_outside(const SmallLasso<typename L::Number>& p) {
     const F level = L::broadcast(peak);
     auto slot = L::broadcast_slot(p.size);  // beyond the last
     for (int from = end - L::W; from >= 0; from -= L::W) {
-        slot = L::pick_slot(L::load(p.inverse_pivots + from), level, from / L::W, slot);
+        const auto here = L::broadcast_slot(from / L::W);
+        slot = L::pick_slot(L::load(p.inverse_pivots + from), level, here, slot);
     }
     return L::hfirst(slot);
 }

@@ -1,12 +1,16 @@
 // Orthogonal matching pursuit of one signal by one group of lanes.
 //
 // Keeps, for the atoms chosen so far, the rows q_i = D u_i (u_i: chosen atoms, orthonormalised),
-// and updates in one pass over the atoms: q_j, the correlations with the residual, their largest
-// score. The Cholesky factor of the support's Gram matrix falls out of it; one back substitution at
-// the end. Traffic of step j: j rows q, one Gram row, the correlations.
+// and updates in one pass over the atoms: q_j, the correlations with the residual, the best score
+// and where it is. The Cholesky factor of the support's Gram matrix falls out of it; one back
+// substitution at the end. Traffic of step j: j rows q, one Gram row, the correlations.
+//
+// A signal is a struct and its steps are functions, omp_start, omp_choose, omp_update, ...,
+// omp_finish, so that several signals side by side can hide each other's latencies.
 //
 // Rules: kOmp takes the largest |c|, kOls the largest c^2 / n2 (n2: squared norm of the atom
-// outside the span of the support), which lowers the residual most.
+// outside the span of the support), which lowers the residual most. Nonnegative: only c > 0 counts,
+// and an atom whose code would fall to zero leaves (omp_positive.h).
 //
 // Source: Rubinstein, Zibulevsky, Elad, "Efficient implementation of the K-SVD algorithm using
 // batch orthogonal matching pursuit", 2008; Chen, Billings, Luo, 1989 (OLS rule).
@@ -35,6 +39,8 @@ struct OmpLevels<double> {
     static constexpr double kRounding = 32 * 2.220446049250313e-16;
 };
 
+constexpr int kNowhere = 1 << 24;  // a slot that no atom is in
+
 template <class T>
 struct OmpAtoms {    // shared by all signals; N padded to n with atoms of norm 0
     const T* norm2;  // [n] squared norms
@@ -44,32 +50,38 @@ struct OmpAtoms {    // shared by all signals; N padded to n with atoms of norm 
 
 template <class T>
 struct OmpScratch {   // of one signal
-    T* factor;        // [K, K] row j: q_0..q_{j-1} at atom j, then 1 / norm of what is left of it
+    T* factor;        // [K, K] row j: q_0..q_{j-1} at atom j, then 1 / its norm outside them
     T* projections;   // [K] u_i . x
+    T* trial;         // [2, K] nonnegative: codes that are not allowed yet
     int* chosen;      // [K] out: atoms, unused -1
     T* coefficients;  // [K] out: values, unused 0
 };
 
-struct OmpEnd {
+// Where the rows q are kept, Mat: `kHasRows` of them in memory [K, n] (MemMat), or none: then the
+// directions u themselves are kept, and omp_update is given q.
+template <class L, Selection Rule, bool Positive, class Vec, class Mat>
+struct OmpSignal {
+    using Lanes = L;
+    using T = typename L::Number;
+    static constexpr Selection kRule = Rule;
+    static constexpr bool kPositive = Positive;
+    // Given: vectors over the atoms, [n]
+    Vec correlations;  // with the residual; at the start D x
+    Vec rest;          // OLS: squared norms outside the support
+    Mat basis;         // rows q_i
+    OmpScratch<T> own;
+    T energy;   // |residual|^2; at the start |x|^2
+    T tol;      // on the squared residual, 0 for none
+    int limit;  // atoms, at most K
+    // Made by the functions below
+    T noise;
     int n_chosen;
+    int n_entered;  // nonnegative: also those that left again
     Status status;
+    bool is_open;
+    typename L::F best;  // score of the next atom,
+    typename L::I slot;  // and where it is
 };
-
-template <class L, class Vec>
-LANES_FN typename L::Number largest_magnitude(const Vec& a, int slots) {
-    typename L::F best = L::broadcast(0);
-    for (int s = 0; s < slots; ++s) best = L::max(best, L::abs(a.get(s)));
-    return L::hmax(best);
-}
-
-// The lowest index whose magnitude is `largest`
-template <class L, class Vec>
-LANES_FN int first_of_magnitude(const Vec& a, int slots, typename L::Number largest) {
-    typename L::I slot = L::broadcast_slot(1 << 24);
-    const typename L::F level = L::broadcast(largest);
-    for (int s = slots - 1; s >= 0; --s) slot = L::pick_slot(L::abs(a.get(s)), level, s, slot);
-    return L::hfirst(slot);
-}
 
 // c^2 / n2, and 0 for an atom that depends on the support
 template <class L>
@@ -79,130 +91,170 @@ LANES_FN typename L::F ols_score(typename L::F c, typename L::F rest, typename L
     return L::pick(least, rest, L::broadcast(0), L::div(L::mul(c, c), rest));
 }
 
-template <class L, Selection Rule, class Vec, class Mat>
-struct OmpState {      // vectors over the atoms, [n]
-    Vec correlations;  // with the residual
-    Mat basis;         // [K, n] rows q_i
-    Vec rest;          // OLS: squared norms outside the support
-    Vec score;         // OLS: scores of the next step
-};
+// Scores atoms of a slot and keeps the best; the lower slot when they are equal
+template <class Signal, class F>
+LANES_FN void omp_compare(Signal& s, F c, F rest, F norm2, int slot) {
+    using L = typename Signal::Lanes;
+    F score = Signal::kPositive ? L::max(c, L::broadcast(0)) : L::abs(c);
+    if constexpr (Signal::kRule == kOls) score = ols_score<L>(score, rest, norm2);
+    s.slot = L::pick_slot(s.best, score, s.slot, L::broadcast_slot(slot));
+    s.best = L::max(s.best, score);
+}
 
-// `Count` slots from `slot`: q = (g - sum_i w_i q_i) / norm; c -= c_j q; returns the scores'
-// maximum
-template <class L, Selection Rule, int Count, class Vec, class Mat>
-LANES_FN typename L::F omp_update(OmpState<L, Rule, Vec, Mat>& state,
-                                  const typename L::Number* norm2, const typename L::Number* gram,
-                                  const typename L::Number* row, int step,
-                                  typename L::Number projection, int slot, typename L::F best) {
+template <class Signal>
+LANES_FN void omp_start(const OmpAtoms<typename Signal::T>& atoms, Signal& s) {
+    using L = typename Signal::Lanes;
+    using T = typename Signal::T;
+    s.best = L::broadcast(0);
+    s.slot = L::broadcast_slot(kNowhere);
+    typename L::F largest = L::broadcast(0);
+    for (int slot = 0; slot < atoms.slots; ++slot) {
+        const typename L::F c = s.correlations.get(slot);
+        typename L::F norm2 = c;
+        if constexpr (Signal::kRule == kOls) {
+            norm2 = L::load(atoms.norm2 + slot * L::W);
+            s.rest.set(slot, norm2);
+        }
+        largest = L::max(largest, L::abs(c));
+        omp_compare(s, c, norm2, norm2, slot);
+    }
+    s.noise = OmpLevels<T>::kRounding * L::hmax(largest);
+    if constexpr (Signal::kRule == kOls) s.noise *= s.noise;
+    s.n_chosen = s.n_entered = 0;
+    s.status = kConverged;
+    s.is_open = true;
+}
+
+// Takes the atom into the support; false if it depends on it
+template <class Signal>
+LANES_FN bool omp_enter(const OmpAtoms<typename Signal::T>& atoms, Signal& s, int atom) {
+    using L = typename Signal::Lanes;
+    using T = typename Signal::T;
+    const int j = s.n_chosen;
+    T* const row = s.own.factor + long(j) * atoms.n_nonzero;
+    const T norm2 = atoms.norm2[atom];
+    T rest = norm2;
+    for (int i = 0; i < j; ++i) {
+        const T w = s.basis.element(i, atom);
+        row[i] = w;
+        rest = L::fma(-w, w, rest);
+    }
+    if (!(rest > OmpLevels<T>::kDependent * norm2)) return false;
+    const T inverse = 1 / L::sqrt(rest);
+    const T projection = s.correlations.element(atom) * inverse;
+    row[j] = inverse;
+    s.own.projections[j] = projection;
+    s.own.chosen[j] = atom;
+    s.own.coefficients[j] = 0;
+    s.energy = L::fma(-projection, projection, s.energy);
+    s.n_chosen = j + 1;
+    s.basis.enter(j, atom, row);
+    return true;
+}
+
+// Chooses the next atom, if there is to be one. Afterwards the signal is closed, or omp_update is
+// due for the newest atom.
+template <class Signal>
+LANES_FN void omp_choose(const OmpAtoms<typename Signal::T>& atoms, Signal& s) {
+    using L = typename Signal::Lanes;
+    const auto top = L::hmax(s.best);
+    s.is_open = false;
+    if (s.n_chosen >= s.limit || !(top > s.noise) || (s.tol > 0 && s.energy <= s.tol)) return;
+    const int atom =
+        L::hfirst(L::pick_slot(s.best, L::broadcast(top), s.slot, L::broadcast_slot(kNowhere)));
+    if (Signal::kPositive && s.n_entered >= 3 * s.limit + 10) {
+        s.status = kMaxIter;
+    } else if (omp_enter(atoms, s, atom)) {
+        s.is_open = Signal::kPositive || s.n_chosen < s.limit;
+    } else {
+        s.status = kExhausted;
+    }
+}
+
+// `Count` slots from `slot`: q = (g - sum_i w_i q_i) / norm; c -= c_j q
+template <int Count, class Signal>
+LANES_FN void omp_update_slots(const OmpAtoms<typename Signal::T>& atoms, Signal& s,
+                               const typename Signal::T* given, int slot) {
+    using L = typename Signal::Lanes;
     using F = typename L::F;
-    F a[Count];
+    const int j = s.n_chosen - 1;
+    const typename Signal::T* const row = s.own.factor + long(j) * atoms.n_nonzero;
+    F q[Count];
     LANES_UNROLL
     for (int u = 0; u < Count; ++u) {
-        a[u] = L::load(gram + (slot + u) * L::W);
+        q[u] = L::load(given + (slot + u) * L::W);
     }
-    for (int i = 0; i < step; ++i) {
-        const F w = L::broadcast(row[i]);
+    if constexpr (s.basis.kHasRows) {
+        for (int i = 0; i < j; ++i) {
+            const F w = L::broadcast(row[i]);
+            LANES_UNROLL
+            for (int u = 0; u < Count; ++u) {
+                q[u] = L::fnma(w, s.basis.get(i, slot + u), q[u]);
+            }
+        }
+        const F inverse = L::broadcast(row[j]);
         LANES_UNROLL
         for (int u = 0; u < Count; ++u) {
-            a[u] = L::fnma(w, state.basis.get(i, slot + u), a[u]);
+            q[u] = L::mul(q[u], inverse);
+            s.basis.set(j, slot + u, q[u]);
         }
     }
-    const F inverse = L::broadcast(row[step]), weight = L::broadcast(projection);
+    const F weight = L::broadcast(s.own.projections[j]);
     LANES_UNROLL
     for (int u = 0; u < Count; ++u) {
-        const int s = slot + u;
-        const F q = L::mul(a[u], inverse);
-        state.basis.set(step, s, q);
-        const F c = L::fnma(weight, q, state.correlations.get(s));
-        state.correlations.set(s, c);
-        F score = L::abs(c);
-        if constexpr (Rule == kOls) {
-            const F rest = L::fnma(q, q, state.rest.get(s));
-            state.rest.set(s, rest);
-            score = ols_score<L>(c, rest, L::load(norm2 + s * L::W));
-            state.score.set(s, score);
+        const int at = slot + u;
+        const F c = L::fnma(weight, q[u], s.correlations.get(at));
+        s.correlations.set(at, c);
+        F rest = c, norm2 = c;
+        if constexpr (Signal::kRule == kOls) {
+            rest = L::fnma(q[u], q[u], s.rest.get(at));
+            norm2 = L::load(atoms.norm2 + at * L::W);
+            s.rest.set(at, rest);
         }
-        best = L::max(best, score);
+        omp_compare(s, c, rest, norm2, at);
     }
-    return best;
+}
+
+// Follows the newest atom: its row q, the correlations, the next best score. `given` [n]: its row
+// of the Gram matrix, or q itself if no rows are kept. Block: slots in registers at once.
+template <int Block, class Signal>
+LANES_FN void omp_update(const OmpAtoms<typename Signal::T>& atoms, Signal& s,
+                         const typename Signal::T* given) {
+    using L = typename Signal::Lanes;
+    L::sync();  // all lanes have read the correlations that are overwritten now
+    s.best = L::broadcast(0);
+    s.slot = L::broadcast_slot(kNowhere);
+    int slot = 0;
+    for (; slot + Block <= atoms.slots; slot += Block) {
+        omp_update_slots<Block>(atoms, s, given, slot);
+    }
+    for (; slot < atoms.slots; ++slot) omp_update_slots<1>(atoms, s, given, slot);
+    L::sync();  // row j of the basis is read by other lanes from here on
 }
 
 // values = factor^-T projections; stores only values of its own, so lanes may repeat it
-template <class L>
-LANES_FN void omp_solve(const OmpScratch<typename L::Number>& own, int n_chosen, int n_nonzero) {
-    using T = typename L::Number;
-    for (int i = n_chosen - 1; i >= 0; --i) {
-        T value = own.projections[i];
-        for (int u = n_chosen - 1; u > i; --u) {
-            value = L::fma(-own.factor[long(u) * n_nonzero + i], own.coefficients[u], value);
+template <class Signal>
+LANES_FN void omp_solve(const OmpAtoms<typename Signal::T>& atoms, const Signal& s,
+                        typename Signal::T* values) {
+    using L = typename Signal::Lanes;
+    using T = typename Signal::T;
+    for (int i = s.n_chosen - 1; i >= 0; --i) {
+        T value = s.own.projections[i];
+        for (int u = s.n_chosen - 1; u > i; --u) {
+            value = L::fma(-s.own.factor[long(u) * atoms.n_nonzero + i], values[u], value);
         }
-        own.coefficients[i] = value * own.factor[long(i) * n_nonzero + i];
-    }
-    for (int i = n_chosen; i < n_nonzero; ++i) {
-        own.chosen[i] = -1;
-        own.coefficients[i] = 0;
+        values[i] = value * s.own.factor[long(i) * atoms.n_nonzero + i];
     }
 }
 
-// gram(j): row j of the Gram matrix, [n]. energy: |x|^2. tol: on the squared residual, 0 for none.
-// state.correlations holds D x and is overwritten. Block: slots per register block.
-template <class L, Selection Rule, int Block, class GramRow, class Vec, class Mat>
-LANES_FN OmpEnd omp_signal(const OmpAtoms<typename L::Number>& atoms,
-                           OmpState<L, Rule, Vec, Mat>& state,
-                           const OmpScratch<typename L::Number>& own, GramRow&& gram,
-                           typename L::Number energy, typename L::Number tol) {
-    using T = typename L::Number;
-    using F = typename L::F;
-    const int slots = atoms.slots, n_nonzero = atoms.n_nonzero;
-    T top = largest_magnitude<L>(state.correlations, slots);
-    T noise = OmpLevels<T>::kRounding * top;
-    if constexpr (Rule == kOls) {
-        noise *= noise;
-        for (int s = 0; s < slots; ++s) {
-            const F norm2 = L::load(atoms.norm2 + s * L::W);
-            state.rest.set(s, norm2);
-            state.score.set(s, ols_score<L>(state.correlations.get(s), norm2, norm2));
-        }
-        top = largest_magnitude<L>(state.score, slots);
+// Leaves the outputs in `own`
+template <class Signal>
+LANES_FN void omp_finish(const OmpAtoms<typename Signal::T>& atoms, Signal& s) {
+    omp_solve(atoms, s, s.own.coefficients);
+    for (int i = s.n_chosen; i < atoms.n_nonzero; ++i) {
+        s.own.chosen[i] = -1;
+        s.own.coefficients[i] = 0;
     }
-    Vec& score = Rule == kOls ? state.score : state.correlations;
-    OmpEnd end{0, kConverged};
-    while (end.n_chosen < n_nonzero && top > noise && !(tol > 0 && energy <= tol)) {
-        const int j = end.n_chosen, atom = first_of_magnitude<L>(score, slots, top);
-        T* row = own.factor + long(j) * n_nonzero;
-        T rest = atoms.norm2[atom];
-        for (int i = 0; i < j; ++i) {
-            const T w = state.basis.element(i, atom);
-            row[i] = w;
-            rest = L::fma(-w, w, rest);
-        }
-        if (!(rest > OmpLevels<T>::kDependent * atoms.norm2[atom])) {
-            end.status = kExhausted;
-            break;
-        }
-        const T inverse = 1 / L::sqrt(rest);
-        const T projection = state.correlations.element(atom) * inverse;
-        row[j] = inverse;
-        own.projections[j] = projection;
-        own.chosen[j] = atom;
-        energy = L::fma(-projection, projection, energy);
-        end.n_chosen = j + 1;
-        if (end.n_chosen == n_nonzero) break;
-        L::sync();  // all lanes have read the correlations that are overwritten now
-        const T* g = gram(atom);
-        F best = L::broadcast(0);
-        int s = 0;
-        for (; s + Block <= slots; s += Block) {
-            best = omp_update<L, Rule, Block>(state, atoms.norm2, g, row, j, projection, s, best);
-        }
-        for (; s < slots; ++s) {
-            best = omp_update<L, Rule, 1>(state, atoms.norm2, g, row, j, projection, s, best);
-        }
-        top = L::hmax(best);
-        L::sync();  // row j of the basis is read by other lanes from here on
-    }
-    omp_solve<L>(own, end.n_chosen, n_nonzero);
-    return end;
 }
 
 #ifndef __CUDACC__

@@ -13,6 +13,7 @@ def omp_cpu_float(
     x: int,
     dictionary: int,
     tol: int,
+    limits: int,
     indices: int,
     values: int,
     residual: int,
@@ -23,6 +24,32 @@ def omp_cpu_float(
     n_atoms: int,
     n_nonzero: int,
     is_ols: bool,
+    is_nonnegative: bool,
+    max_memory: int,
+    n_threads: int,
+) -> None: ...
+def patch_omp_cpu_float(
+    *,
+    images: int,
+    dictionary: int,
+    mask: int,
+    indices: int,
+    values: int,
+    rebuilt: int,
+    n_iter: int,
+    status: int,
+    n_images: int,
+    n_channels: int,
+    height: int,
+    width: int,
+    n_atoms: int,
+    size: int,
+    stride: int,
+    n_nonzero: int,
+    standardize: str,
+    is_ols: bool,
+    tol: float,
+    max_memory: int,
     n_threads: int,
 ) -> None: ...
 def lasso_cpu_float(
@@ -80,6 +107,7 @@ def proximal_gap_cpu_float(
 ) -> None: ...
 
 omp_cpu_double = omp_cpu_float
+patch_omp_cpu_double = patch_omp_cpu_float
 lasso_cpu_double = lasso_cpu_float
 proximal_step_cpu_double = proximal_step_cpu_float
 proximal_gap_cpu_double = proximal_gap_cpu_float
@@ -93,6 +121,7 @@ def omp_cuda_float(
     norm2: int,
     energy: int,
     tol: int,
+    limits: int,
     workspace: int,
     indices: int,
     values: int,
@@ -101,8 +130,10 @@ def omp_cuda_float(
     n_signals: int,
     n: int,
     n_nonzero: int,
-    n_groups: int,
     is_ols: bool,
+    is_nonnegative: bool,
+    register_slots: int,
+    n_groups: int,
     device: int,
     stream: int,
 ) -> None: ...
@@ -140,7 +171,7 @@ omp_cuda_double = omp_cuda_float
 residual_cuda_double = residual_cuda_float
 lasso_small_cuda_double = lasso_small_cuda_float
 
-def omp_cuda_numbers(n: int, n_nonzero: int, is_ols: bool) -> int:
+def omp_cuda_numbers(n: int, n_nonzero: int, is_ols: bool, has_registers: bool) -> int:
     """Numbers of memory that one signal needs."""
 
 def lasso_cuda_numbers(size: int) -> int:

@@ -15,8 +15,8 @@ from sparsedef import config
 from sparsedef.backends import ORDER
 from sparsedef.version import __version__
 
-BENCHES = {"lasso": ["bench_lasso.py"], "omp": ["bench_omp.py"]}
-BENCHES["all"] = BENCHES["lasso"] + BENCHES["omp"]
+BENCHES = {op: [f"bench_{op}.py"] for op in ("lasso", "omp", "patches")}
+BENCHES["all"] = [name for names in BENCHES.values() for name in names]
 SIZES = ("tiny", "small", "full")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 NEEDED = {"pytest": "pytest", "pytest_benchmark": "pytest-benchmark", "sklearn": "scikit-learn"}

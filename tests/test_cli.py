@@ -102,16 +102,16 @@ def test_bench_prints_the_table_and_a_stopped_run_goes_on(tmp_path: Path) -> Non
     assert "the same command goes on" in text
     assert not out.exists()
     kept = json.loads(part.read_text())["rows"]
-    assert 1 <= len(kept) < 4
+    assert 1 <= len(kept) < 6
 
     again = start(*BENCH, str(out))
     text, _ = again.communicate(timeout=120)
     assert again.returncode == 0, text
     assert f"{len(kept)} finished rows: going on" in text
-    assert f"[{len(kept) + 1}/4," in text
+    assert f"[{len(kept) + 1}/6," in text
     assert "**Matching pursuit" in text
     rows = json.loads(out.read_text())["rows"]
-    assert len(rows) == 4
+    assert len(rows) == 6
     assert rows[: len(kept)] == kept
     assert not part.exists()
 

@@ -23,6 +23,8 @@ SHARED = {
     "base",
     "certificate",
     "memory",
+    "patch_pipeline",
+    "pursuit",
     "shrinkage",
     "slots",
     "small_lasso",

@@ -8,6 +8,8 @@
     namespace sparsedef::ISA {                           \
     void omp(const OmpTask<float>&);                     \
     void omp(const OmpTask<double>&);                    \
+    void patch_omp(const PatchTask<float>&);             \
+    void patch_omp(const PatchTask<double>&);            \
     void lasso(const LassoTask<float>&);                 \
     void lasso(const LassoTask<double>&);                \
     void proximal_step(const ProximalStepTask<float>&);  \
@@ -15,11 +17,11 @@
     void proximal_gap(const ProximalGapTask<float>&);    \
     void proximal_gap(const ProximalGapTask<double>&);   \
     }
-#define SPARSEDEF_KERNELS(NAME, ISA, SUPPORTED, HAS_VNNI)                                \
-    Kernels {                                                                            \
-        #NAME, [] { return bool(SUPPORTED); }, HAS_VNNI, ISA::omp, ISA::omp, ISA::lasso, \
-            ISA::lasso, ISA::proximal_step, ISA::proximal_step, ISA::proximal_gap,       \
-            ISA::proximal_gap                                                            \
+#define SPARSEDEF_KERNELS(NAME, ISA, SUPPORTED, HAS_VNNI)                                    \
+    Kernels {                                                                                \
+        #NAME, [] { return bool(SUPPORTED); }, HAS_VNNI, ISA::omp, ISA::omp, ISA::patch_omp, \
+            ISA::patch_omp, ISA::lasso, ISA::lasso, ISA::proximal_step, ISA::proximal_step,  \
+            ISA::proximal_gap, ISA::proximal_gap                                             \
     }
 
 SPARSEDEF_DECLARE(baseline)

@@ -13,6 +13,8 @@ struct Kernels {
     bool has_vnni;           // AVX-512 VNNI: four products of bytes in one instruction
     void (*omp_float)(const OmpTask<float>&);
     void (*omp_double)(const OmpTask<double>&);
+    void (*patch_omp_float)(const PatchTask<float>&);
+    void (*patch_omp_double)(const PatchTask<double>&);
     void (*lasso_float)(const LassoTask<float>&);
     void (*lasso_double)(const LassoTask<double>&);
     void (*proximal_step_float)(const ProximalStepTask<float>&);
@@ -25,6 +27,12 @@ struct Kernels {
     }
     void omp(const OmpTask<double>& task) const {
         omp_double(task);
+    }
+    void patch_omp(const PatchTask<float>& task) const {
+        patch_omp_float(task);
+    }
+    void patch_omp(const PatchTask<double>& task) const {
+        patch_omp_double(task);
     }
     void lasso(LassoTask<float> task) const {
         task.has_vnni = has_vnni;

@@ -61,7 +61,8 @@ struct LassoPlan {
         while (room(task) < wanted && n_threads > 1) --n_threads;
         const double least = WorkingSet<T>::bytes(kFirst), found = room(task);
         if (found < least) {
-            sparsedef::refuse_memory(task.max_memory, task.max_memory + long(least - found) + 1);
+            sparsedef::refuse_memory("lasso", task.max_memory,
+                                     task.max_memory + long(least - found) + 1);
         }
         while (most_members > kFirst && WorkingSet<T>::bytes(double(most_members)) > found) {
             most_members -= 1 + most_members / 64;

@@ -6,34 +6,12 @@
 //
 // Traffic: the atoms once, a quarter of that written; the atoms in work stay in L1 or L2.
 #pragma once
+#include "../transpose.h"
 #include "quantised.h"
 
 namespace {
 
 constexpr int kAtomLanes = LANES_BYTES / 4;
-using AtomLanes = std::make_integer_sequence<int, kAtomLanes>;
-
-// The first (Which = 0) or second numbers of blocks of Half numbers of x and y, in turns
-template <int Half, int Which, int... U>
-LANES_FN FloatV interleave(FloatV x, FloatV y, std::integer_sequence<int, U...>) {
-    return shuffle<FloatV, ((U & Half ? kAtomLanes : 0) + (U & ~Half) + (Which ? Half : 0))...>(x,
-                                                                                                y);
-}
-
-// rows[i][j] and rows[j][i] change places
-template <int Half = kAtomLanes / 2>
-LANES_FN void transpose(FloatV* rows) {
-    if constexpr (Half >= 1) {
-        LANES_UNROLL
-        for (int i = 0; i < kAtomLanes; ++i) {
-            if (i & Half) continue;
-            const FloatV x = rows[i], y = rows[i + Half];
-            rows[i] = interleave<Half, 0>(x, y, AtomLanes{});
-            rows[i + Half] = interleave<Half, 1>(x, y, AtomLanes{});
-        }
-        transpose<Half / 2>(rows);
-    }
-}
 
 // to[t] = coordinates t of the atoms from `first` on, rotated; zero where there are none
 template <class T>
@@ -57,7 +35,7 @@ void rotate_atoms(const T* dictionary, long n_atoms, long n_features, long first
                 for (int i = 0; t + i < n_features; ++i) part[u][i] = float(v[i]);
             }
         }
-        transpose(part);
+        transpose<float>(part);
         LANES_UNROLL
         for (int u = 0; u < kAtomLanes; ++u) part[u] = part[u] * rotation.signs[t + u];
         add_and_subtract<kAtomLanes>(part);

@@ -69,16 +69,14 @@ void subtract(T* __restrict__ y, T scale, const T* __restrict__ x, long n) {
 // since such a factor is exact, no bit of the answer changes. Returns the factor, 0 if x is not
 // finite.
 template <class T>
-T load_signal(const T* x, long n, T* to, long stride) {
+T scale_signal(T* x, long stride) {
     using L = CpuLanes<T>;
-    fill(to + n, stride - n, T(0));
-    if (!is_finite(x, n)) {
-        fill(to, n, T(0));
+    if (!is_finite(x, stride)) {
+        fill(x, stride, T(0));
         return 0;
     }
-    __builtin_memcpy(to, x, n * sizeof(T));
     typename L::F peak = L::broadcast(0);
-    for (long t = 0; t < stride; t += L::W) peak = L::max(peak, L::abs(L::load(to + t)));
+    for (long t = 0; t < stride; t += L::W) peak = L::max(peak, L::abs(L::load(x + t)));
     const T largest = L::hmax(peak);
     if (largest == 0) return 1;
     constexpr int kMost = sizeof(T) == 4 ? 126 : 1022;
@@ -86,8 +84,16 @@ T load_signal(const T* x, long n, T* to, long stride) {
     __builtin_frexp(double(largest), &exponent);
     exponent = exponent > kMost ? kMost : exponent < -kMost ? -kMost : exponent;
     const T scale = T(__builtin_ldexp(1.0, -exponent));
-    for (long t = 0; t < stride; ++t) to[t] *= scale;
+    for (long t = 0; t < stride; ++t) x[t] *= scale;
     return scale;
+}
+
+// The same for to [stride], from x [n] padded with zeros
+template <class T>
+T load_signal(const T* x, long n, T* to, long stride) {
+    __builtin_memcpy(to, x, n * sizeof(T));
+    fill(to + n, stride - n, T(0));
+    return scale_signal(to, stride);
 }
 
 }  // namespace

@@ -23,6 +23,30 @@ struct OmpTask {
     int n_threads;
 };
 
+enum class PatchStandard : int { kNone, kMean, kZscore };  // see PatchTask::standard
+
+// P patches of an image: M = C size^2 features, row by row, the last flush with the edge
+template <class T>
+struct PatchTask {
+    const T* images;        // [B, C, H, W]
+    const T* dictionary;    // [N, M]
+    const bool* mask;       // [B, H, W] pixels to rebuild, or null: all
+    std::int64_t* indices;  // [B, P, K] out
+    T* values;              // [B, P, K] out
+    T* rebuilt;             // [B, C, H, W] out
+    std::int32_t* n_iter;   // [B, P] out
+    std::int32_t* status;   // [B, P] out
+    long n_images, n_channels, height, width, n_atoms;
+    long size, stride;  // of a patch, and between neighbours, at most `size`
+    int n_nonzero;
+    PatchStandard standard;  // what is taken from patches: nothing; each one's mean; mean and
+                             // deviation of each dimension over the coded patches of an image
+    bool is_ols;
+    double tol;       // on the squared residual
+    long max_memory;  // bytes of workspace, 0 for no limit
+    int n_threads;
+};
+
 template <class T>
 struct LassoTask {
     const T* x;             // [B, M]

@@ -9,6 +9,9 @@
 #ifdef _OPENMP
 #include <omp.h>
 #endif
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 namespace sparsedef {
 
@@ -33,16 +36,23 @@ void run_parallel(long n_items, int n_threads, void (*body)(void*, long, int), v
     for (long item = 0; item < n_items; ++item) body(context, item, 0);
 }
 
-void refuse_memory(long given, long least) {
-    throw std::invalid_argument("lasso: max_memory must be at least " + std::to_string(least) +
-                                " bytes for this dictionary, got " + std::to_string(given) +
-                                " (None lets the backend choose)");
+void refuse_memory(const char* who, long given, long least) {
+    throw std::invalid_argument(std::string(who) + ": max_memory must be at least " +
+                                std::to_string(least) + " bytes for this dictionary, got " +
+                                std::to_string(given) + " (None lets the backend choose)");
 }
 
 void* allocate(std::size_t bytes) {
-    constexpr std::size_t kLine = 64;
-    void* memory = std::aligned_alloc(kLine, (bytes + kLine) / kLine * kLine);
+    constexpr std::size_t kLine = 64, kHugePage = 1 << 21;
+    // What is larger comes fresh from the system at every call, page by page
+    constexpr std::size_t kReused = 1 << 25;
+    const std::size_t align = bytes < kReused ? kLine : kHugePage;
+    void* memory = std::aligned_alloc(align, (bytes + align) / align * align);
     if (memory == nullptr) throw std::bad_alloc();
+#ifdef __linux__
+    // Fewer pages to fault in; only advice, so a refusal does not matter
+    if (align == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
     return memory;
 }
 

@@ -11,7 +11,7 @@ namespace sparsedef {
 void run_parallel(long n_items, int n_threads, void (*body)(void*, long, int), void* context);
 
 // Throws std::invalid_argument: the workspace cannot be made as small as `given` bytes.
-[[noreturn]] void refuse_memory(long given, long least);
+[[noreturn]] void refuse_memory(const char* who, long given, long least);
 
 // Aligned to a cache line; throws std::bad_alloc.
 void* allocate(std::size_t bytes);

@@ -13,6 +13,7 @@ struct OmpCudaTask {
     const T* norm2;         // [n] diagonal of gram
     const T* energy;        // [B] squared norms of the scaled signals
     const T* tol;           // [B] on the scaled squared residual
+    const int* limits;      // [B] atoms that each signal may have, at most K, or null: K
     T* workspace;           // [groups, omp_numbers()] or null if that fits into shared memory
     std::int64_t* indices;  // [B, K] out
     T* values;              // [B, K] out, of the scaled signals
@@ -20,7 +21,10 @@ struct OmpCudaTask {
     std::int32_t* status;   // [B] out
     long n_signals;
     int n, n_nonzero;
-    long n_groups;  // warps that have a workspace
+    bool is_ols, is_nonnegative;
+    int register_slots;  // n / 32 if the correlations are to live in registers: 8, 16, 32 (signed,
+                         // no workspace; float64: 8, 16), else 0
+    long n_groups;       // warps that have a workspace
 };
 
 template <class T>
@@ -49,16 +53,16 @@ struct LassoSmallCudaTask {
     long n_groups;  // warps that have a workspace
 };
 
-// Numbers that one signal needs beside its correlations (all of it, in shared memory)
-long omp_numbers(int n, int n_nonzero, bool is_ols);
+// Numbers of memory that one warp needs
+long omp_numbers(int n, int n_nonzero, bool is_ols, bool has_registers);
 long lasso_numbers(int size);
 
 // Bytes of shared memory that one block may use on the device
 long shared_memory_limit(int device);
 
 // These throw std::runtime_error with CUDA's own words. `stream` is a cudaStream_t.
-void omp_cuda(const OmpCudaTask<float>& task, bool is_ols, int device, void* stream);
-void omp_cuda(const OmpCudaTask<double>& task, bool is_ols, int device, void* stream);
+void omp_cuda(const OmpCudaTask<float>& task, int device, void* stream);
+void omp_cuda(const OmpCudaTask<double>& task, int device, void* stream);
 void residual_cuda(const ResidualCudaTask<float>& task, int device, void* stream);
 void residual_cuda(const ResidualCudaTask<double>& task, int device, void* stream);
 void lasso_small_cuda(const LassoSmallCudaTask<float>& task, int device, void* stream);

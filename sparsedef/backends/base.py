@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-OPS = ("lasso", "omp", "support_solve")
+OPS = ("lasso", "omp", "patch_omp", "support_solve", "patch_support_solve")
 
 
 class Status(IntEnum):

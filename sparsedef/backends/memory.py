@@ -19,11 +19,13 @@ def budget(max_memory: int, x: Tensor, n_atoms: int) -> int:
     return min(most, max(most // 4, products)) // x.element_size()
 
 
-def demand(needed: int, max_memory: int, dtype: torch.dtype, shape: torch.Size) -> None:
+def demand(
+    needed: int, max_memory: int, dtype: torch.dtype, shape: torch.Size, who: str = "lasso"
+) -> None:
     """Refuses a ``max_memory`` in which not even one signal (``needed`` numbers) fits."""
     n_bytes = needed * dtype.itemsize
     if 0 < max_memory < n_bytes:
         raise ValueError(
-            f"lasso: max_memory must be at least {n_bytes} bytes for one signal over a dictionary"
+            f"{who}: max_memory must be at least {n_bytes} bytes for one signal over a dictionary"
             f" {list(shape)}, got {max_memory}"
         )

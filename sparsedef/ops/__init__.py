@@ -2,5 +2,6 @@
 
 from sparsedef.ops.lasso import lasso, lasso_unrolled
 from sparsedef.ops.omp import omp
+from sparsedef.ops.patch_omp import patch_omp
 
-__all__ = ["lasso", "lasso_unrolled", "omp"]
+__all__ = ["lasso", "lasso_unrolled", "omp", "patch_omp"]

@@ -86,6 +86,9 @@ def check_unit_norm(who: str, dictionary: Tensor, tolerance: float) -> None:
     if torch.compiler.is_compiling():
         return
     norms = dictionary.detach().norm(dim=1)
+    low, high = torch.aminmax(norms)
+    if low.item() >= 1 - tolerance and high.item() <= 1 + tolerance:
+        return
     wrong = norms[((norms - 1).abs() > tolerance) & (norms > 0)]
     if len(wrong):
         raise ValueError(
@@ -124,6 +127,41 @@ def check_count(who: str, name: str, value: object, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{who}: {name} must be at least {least}, got {value}")
     return int(value)
+
+
+def check_support_size(
+    who: str, n_nonzero: object, x: Tensor, dictionary: Tensor
+) -> tuple[int, Tensor | None]:
+    """Demands an int of at least 1, or ``[B]`` integers of at least 0.
+
+    Returns:
+        The number of slots K (for a tensor its largest entry, but at least 1; while a graph is
+        traced, which cannot read it, min(M, N)), and the limits ``[B]`` int32, ``None`` for an int.
+    """
+    if not isinstance(n_nonzero, Tensor):
+        return clip_n_nonzero(who, check_count(who, "n_nonzero", n_nonzero), dictionary), None
+    kind = n_nonzero.dtype
+    if kind == torch.bool or kind.is_floating_point or kind.is_complex:
+        raise TypeError(
+            f"{who}: n_nonzero must hold integers, got {kind} (n_nonzero.long() rounds)"
+        )
+    if n_nonzero.shape != (x.shape[0],):
+        raise ValueError(
+            f"{who}: n_nonzero must be an int or [{x.shape[0]}] to match x {_shape(x)},"
+            f" got {_shape(n_nonzero)}"
+        )
+    if n_nonzero.device != x.device:
+        raise ValueError(f"{who}: n_nonzero must be on {x.device} as x is, got {n_nonzero.device}")
+    most = min(dictionary.shape)
+    if torch.compiler.is_compiling():
+        return most, n_nonzero.clamp(0, most).to(torch.int32)
+    if len(n_nonzero) == 0:
+        return 1, n_nonzero.to(torch.int32)
+    least, largest = (int(each) for each in n_nonzero.aminmax())
+    if least < 0:
+        raise ValueError(f"{who}: n_nonzero must be at least 0, got {least}")
+    n_slots = clip_n_nonzero(who, max(largest, 1), dictionary)
+    return n_slots, n_nonzero.clamp_max(n_slots).to(torch.int32)
 
 
 def check_choice(who: str, name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
-from torch.nn.functional import fold, unfold
 
+from sparsedef.backends.patch_pipeline import Grid
 from sparsedef.solvers.checks import check_count, check_tensor
 
 
@@ -39,12 +38,7 @@ def extract_patches(images: Tensor, size: int, stride: int = 1) -> Tensor:
         raise ValueError(f"extract_patches: images must be [B, C, H, W], got {list(images.shape)}")
     height, width = images.shape[2:]
     check_window("extract_patches", (height, width), size, stride)
-    if _fits(height, size, stride) and _fits(width, size, stride):
-        return unfold(images, size, stride=stride).mT
-    rows, columns = _pixels(height, size, stride), _pixels(width, size, stride)
-    # [B, C, n_rows, size, n_columns, size] -> [B, n_rows * n_columns, C * size * size]
-    windows = images[:, :, rows][..., columns].movedim((2, 4), (1, 2))
-    return windows.flatten(3).flatten(1, 2)
+    return Grid(height, width, size, stride).cut(images)
 
 
 def merge_patches(
@@ -79,33 +73,14 @@ def merge_patches(
     """
     patches = check_tensor("merge_patches", "patches", patches)
     check_window("merge_patches", image_size, size, stride)
-    height, width = image_size
-    n_rows, n_columns = _n_starts(height, size, stride), _n_starts(width, size, stride)
-    if patches.ndim != 3 or patches.shape[1] != n_rows * n_columns or patches.shape[2] % size**2:
+    grid = Grid(*image_size, size, stride)
+    if patches.ndim != 3 or patches.shape[1] != grid.n_patches or patches.shape[2] % size**2:
         raise ValueError(
-            f"merge_patches: patches must be [B, {n_rows * n_columns}, C * {size**2}] for"
-            f" {height} x {width} images, size {size}, stride {stride}, got {list(patches.shape)}"
+            f"merge_patches: patches must be [B, {grid.n_patches}, C * {size**2}] for"
+            f" {grid.height} x {grid.width} images, size {size}, stride {stride}, got"
+            f" {list(patches.shape)}"
         )
-    count = patch_count(image_size, size, stride, patches)
-    if _fits(height, size, stride) and _fits(width, size, stride):
-        return fold(patches.mT, image_size, size, stride=stride) / count
-    n_channels = patches.shape[2] // size**2
-    windows = patches.unflatten(2, (n_channels, size, size)).unflatten(1, (n_rows, n_columns))
-    windows = windows.movedim((1, 2), (2, 4))  # [B, C, n_rows, size, n_columns, size]
-    rows, columns = _pixels(height, size, stride), _pixels(width, size, stride)
-    place = (rows[:, :, None, None] * width + columns).flatten().to(patches.device)
-    images = patches.new_zeros(patches.shape[0], n_channels, height * width)
-    images = images.index_add(2, place, windows.flatten(2))
-    return images.unflatten(2, image_size) / count
-
-
-def patch_count(image_size: tuple[int, int], size: int, stride: int, like: Tensor) -> Tensor:
-    """Counts the patches over each pixel, ``[H, W]``, in the dtype and device of ``like``."""
-    over_rows, over_columns = (
-        torch.bincount(_pixels(length, size, stride).flatten(), minlength=length)
-        for length in image_size
-    )
-    return torch.outer(over_rows, over_columns).to(like)
+    return grid.add_up(patches) / grid.count(patches)
 
 
 def check_window(who: str, image_size: tuple[int, int], size: int, stride: int) -> None:
@@ -118,17 +93,3 @@ def check_window(who: str, image_size: tuple[int, int], size: int, stride: int) 
         )
     if stride > size:
         raise ValueError(f"{who}: stride must be at most size={size}, got {stride} (pixels missed)")
-
-
-def _fits(length: int, size: int, stride: int) -> bool:
-    return (length - size) % stride == 0
-
-
-def _n_starts(length: int, size: int, stride: int) -> int:
-    return (length - size + stride - 1) // stride + 1
-
-
-def _pixels(length: int, size: int, stride: int) -> Tensor:
-    """The pixels under each patch along one side, ``[n_starts, size]``."""
-    starts = torch.arange(_n_starts(length, size, stride)) * stride
-    return starts.clamp_max(length - size)[:, None] + torch.arange(size)

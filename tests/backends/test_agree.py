@@ -38,16 +38,25 @@ LOOSE = {"active_set": 0.0, "ista": 1e-2, "fista": 1e-7}
 @pytest.mark.usefixtures("nan_filled_memory")
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("selection", ["omp", "ols"])
+@pytest.mark.parametrize("nonnegative", [False, True], ids=["signed", "positive"])
+@pytest.mark.parametrize("limited", [False, True], ids=["K", "limits"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_omp_agrees(shape: tuple[int, int, int], selection: str, dtype: torch.dtype) -> None:
+def test_omp_agrees(
+    shape: tuple[int, int, int],
+    limited: bool,
+    nonnegative: bool,
+    selection: str,
+    dtype: torch.dtype,
+) -> None:
     x, dictionary = make_problem(*shape, dtype=dtype)
     k = min(4, *shape[1:])
     tol = torch.full((shape[0],), 1e-3, dtype=dtype)
-    expected = BACKENDS["reference"].functions["omp"](
-        x, dictionary, tol, None, k, selection, False, 0
-    )
-    for name in others("omp", dtype, selection=selection, n_nonzero=k):
-        found = BACKENDS[name].functions["omp"](x, dictionary, tol, None, k, selection, False, 0)
+    limits = (torch.arange(shape[0]) % (k + 2)).int() if limited else None
+    arguments = (x, dictionary, tol, limits, k, selection, nonnegative, 0)
+    expected = BACKENDS["reference"].functions["omp"](*arguments)
+    options = {"selection": selection, "n_nonzero": k, "nonnegative": nonnegative}
+    for name in others("omp", dtype, **options, limits=limited):
+        found = BACKENDS[name].functions["omp"](*arguments)
         for ours, theirs in zip(found, expected, strict=True):
             assert ours.dtype == theirs.dtype
             assert ours.shape == theirs.shape

@@ -30,15 +30,6 @@ DTYPES = [torch.float32, torch.float64]
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-def device(request: pytest.FixtureRequest) -> torch.device:
-    if request.param == "cpu" and not IS_INTERPRETED:
-        pytest.skip("needs TRITON_INTERPRET=1 from the start: test_triton.py runs it so")
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    return torch.device(request.param)
-
-
 def problem(
     shape: tuple[int, int, int], device: torch.device, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor, Tensor]:

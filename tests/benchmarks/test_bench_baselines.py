@@ -12,9 +12,10 @@ from benchmarks import gate
 from benchmarks.baselines import BASELINES
 from benchmarks.baselines.torch_fista import fista
 from benchmarks.contestants import Contestant, Problem, missing_library
-from benchmarks.problems import LASSO, OMP, LassoProblem, LassoSpec, OmpProblem, OmpSpec
+from benchmarks.omp_problems import OMP, PATCHES, OmpProblem, OmpSpec, PatchProblem, PatchSpec
+from benchmarks.problems import LASSO, LassoProblem, LassoSpec
 
-Spec = LassoSpec | OmpSpec
+Spec = LassoSpec | OmpSpec | PatchSpec
 ROOT = Path(__file__).parents[2]
 
 
@@ -32,17 +33,20 @@ def outline(spec: Spec) -> Problem:
     none = torch.empty(0)
     if isinstance(spec, LassoSpec):
         return LassoProblem(spec.name, none, none, spec.alpha, spec.nonnegative)
-    return OmpProblem(spec.name, none, none, spec.n_nonzero, spec.selection)
+    rest = (none, none, spec.n_nonzero, spec.selection)
+    if isinstance(spec, OmpSpec):
+        return OmpProblem(spec.name, *rest)
+    return PatchProblem(spec.name, none, *rest)
 
 
-def double(problem: Problem) -> Problem:
+def double(problem: LassoProblem) -> LassoProblem:
     return replace(problem, x=problem.x.double(), dictionary=problem.dictionary.double())
 
 
 def answer(peer: Contestant, problem: Problem, setting: object) -> torch.Tensor:
     if peer.missing is not None:
         pytest.skip(peer.missing)
-    return peer.to_codes(peer.prepare(problem, setting, 1)(), problem)
+    return peer.to_answer(peer.prepare(problem, setting, 1)(), problem)
 
 
 @pytest.mark.parametrize(("peer", "spec"), pairs(LASSO["tiny"]))
@@ -50,11 +54,14 @@ def test_a_lasso_peer_minimises_our_objective_and_no_rescaled_one(
     peer: Contestant, spec: LassoSpec
 ) -> None:
     problem = double(spec.build())
-    assert isinstance(problem, LassoProblem)
     codes = answer(peer, problem, peer.settings[-1])
     gate.judge_lasso(problem, codes, target=1e-6)
     with pytest.raises(gate.GateError):
         gate.judge_lasso(replace(problem, alpha=problem.alpha * 1.1), codes, target=1e-6)
+
+
+# Its loop over signals leaves the codes of a single one unfinished: such a peer gets a note.
+BROKEN = {("ompgpu.naive", 1)}
 
 
 @pytest.mark.parametrize(("peer", "spec"), pairs(OMP["tiny"]))
@@ -62,12 +69,28 @@ def test_a_pursuit_peer_follows_the_rule_that_it_is_compared_by(
     peer: Contestant, spec: OmpSpec
 ) -> None:
     problem = spec.build()
-    gate.judge_omp(problem, answer(peer, problem, peer.settings[-1]))
+    codes = answer(peer, problem, peer.settings[-1])
+    if (peer.name, spec.n_signals) in BROKEN:
+        with pytest.raises(gate.GateError):
+            gate.judge_omp(problem, codes)
+    else:
+        gate.judge_omp(problem, codes)
+
+
+@pytest.mark.parametrize(("peer", "spec"), pairs(PATCHES["tiny"]))
+def test_a_peers_pipeline_rebuilds_the_image(peer: Contestant, spec: PatchSpec) -> None:
+    problem = spec.build()
+    images = answer(peer, problem, None)
+    gate.judge_patches(problem, images)
+    other = problem.by("ols" if problem.selection == "omp" else "omp")
+    with pytest.raises(gate.GateError, match="1 in 100 pixels is"):
+        gate.judge_patches(other, images)
 
 
 def test_spams_omp_is_the_ols_rule() -> None:
     (peer,) = (peer for peer in BASELINES if peer.name == "spams.omp")
     by_omp, by_ols = (spec.build() for spec in OMP["tiny"][:2])
+    assert by_omp.by("ols").name == by_ols.name
     assert peer.accepts(by_ols)
     assert not peer.accepts(by_omp)
     with pytest.raises(gate.GateError, match="not the omp rule"):
@@ -83,7 +106,7 @@ def test_float64_contestants_get_float64_and_come_closer() -> None:
     }
     for peer in doubles:
         if peer.missing is None:
-            codes = peer.to_codes(peer.prepare(problem, peer.settings[-1], 1)(), problem)
+            codes = peer.to_answer(peer.prepare(problem, peer.settings[-1], 1)(), problem)
             assert codes.dtype == torch.float64, peer.name
             gate.judge_lasso(problem, codes, target=1e-6)
 
@@ -92,7 +115,6 @@ def test_float64_contestants_get_float64_and_come_closer() -> None:
 @pytest.mark.parametrize("nonnegative", [False, True])
 def test_fista_converges_in_both_its_forms(n_atoms: int, nonnegative: bool) -> None:
     problem = double(LassoSpec("concepts", 8, 32, n_atoms, 0.1, nonnegative).build())
-    assert isinstance(problem, LassoProblem)
     gaps = [
         float(
             gate.lasso_gap(

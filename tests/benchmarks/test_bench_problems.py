@@ -1,10 +1,13 @@
-"""The problems are what they are said to be: correlated atoms, noisy mixtures, 28 nonzeros."""
+"""The problems are what they are said to be: correlated atoms, noisy mixtures, learned ones."""
+
+from pathlib import Path
 
 import pytest
 import torch
 
 import sparsedef
-from benchmarks import data
+from benchmarks import data, photographs
+from benchmarks.omp_problems import OMP, PATCHES
 from benchmarks.problems import ALPHAS, LASSO, LassoSpec
 
 FULL = {spec.name: spec for spec in LASSO["full"]}
@@ -81,3 +84,70 @@ def test_patches_have_13_nonzeros(sign: str) -> None:
     pytest.importorskip("sklearn", reason="the photographs are scikit-learn's")
     (spec,) = (s for s in LASSO["small"] if s.name == f"patches M64 N256 B1000{sign}")
     assert mean_nonzeros(spec) == pytest.approx(13, abs=1)
+
+
+def test_the_pursuits_are_those_of_photographs_and_of_embeddings_down_to_one_signal() -> None:
+    shapes = {
+        (spec.n_features, spec.n_atoms, spec.n_nonzero, spec.n_signals) for spec in OMP["full"]
+    }
+    gray_and_colour = {
+        (*sizes, batch)
+        for sizes in ((64, 256, 5), (64, 256, 10), (192, 512, 10))
+        for batch in (1, 64, 10_000, 100_000)
+    }
+    assert shapes == gray_and_colour | {(512, 4096, 32, batch) for batch in (1, 64, 1024)}
+    for table in (OMP, PATCHES):
+        rules = [spec.selection for spec in table["full"]]
+        assert rules.count("omp") == rules.count("ols")
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_patches_have_no_mean_and_are_scaled_together(n_channels: int) -> None:
+    pytest.importorskip("sklearn", reason="the photographs are scikit-learn's")
+    x = photographs.patches(500, n_channels)
+    assert x.shape == (500, 64 * n_channels)
+    assert float(x.mean(dim=1).abs().max()) < 1e-5
+    assert float(x.std()) == pytest.approx(1.0, abs=1e-5)
+    assert float(x.norm(dim=1).min()) > 0
+
+
+def test_a_crop_is_cut_into_the_patches_that_are_coded() -> None:
+    pytest.importorskip("sklearn", reason="the photographs are scikit-learn's")
+    problem = next(spec for spec in PATCHES["tiny"] if spec.n_channels == 3).build()
+    for part in (problem, problem.first(10)):
+        patches = sparsedef.extract_patches(part.images, 8)[0]
+        assert torch.allclose(part.x, patches - patches.mean(dim=1, keepdim=True), atol=1e-6)
+    assert problem.work == 81 * 32 * 3
+    assert part.images.shape == (1, 3, 10, 10)
+
+
+def test_learned_atoms_code_patches_better_than_patches_do() -> None:
+    pytest.importorskip("sklearn", reason="the photographs are scikit-learn's")
+    x = photographs.patches(500)
+    learned, given = (photographs.learn(32, n_rounds=rounds) for rounds in (3, 0))
+    left = [float(sparsedef.omp(x, atoms, 3).residual.norm()) for atoms in (learned, given)]
+    assert left[0] < 0.9 * left[1]
+    assert learned.norm(dim=1) == pytest.approx(1.0, abs=1e-5)
+    cosines = (learned @ learned.T).fill_diagonal_(0).abs()
+    assert float(cosines.max()) < 0.99
+
+
+def test_learned_atoms_do_not_depend_on_the_threads_and_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sklearn", reason="the photographs are scikit-learn's")
+    threads = torch.get_num_threads()
+    atoms = []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        atoms.append(photographs.learn(16, n_rounds=1))
+        assert torch.get_num_threads() == count
+    torch.set_num_threads(threads)
+    assert torch.equal(*atoms)
+
+    monkeypatch.setattr(photographs.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(photographs, "learn", lambda *sizes: atoms[0])
+    read = photographs.patch_dictionary.__wrapped__
+    assert torch.equal(read(16), atoms[0])
+    monkeypatch.setattr(photographs, "learn", None)
+    assert torch.equal(read(16), atoms[0])

@@ -8,10 +8,11 @@ import torch
 from benchmarks import race as racing
 from benchmarks.contestants import Contestant
 from benchmarks.gate import GateError, Quality, lasso_gap
+from benchmarks.omp_problems import OMP, OmpProblem
 from benchmarks.problems import LASSO, LassoProblem
 from benchmarks.race import Runner, plan, qualify, race
 from benchmarks.sparsedef_entry import contestant
-from sparsedef import lasso
+from sparsedef import lasso, omp
 
 PROBLEM = LASSO["tiny"][0].build()
 RIGHT = lasso(
@@ -86,6 +87,36 @@ def test_a_row_says_what_the_problem_was_and_what_the_product_alone_takes() -> N
     assert row["cosines"] == PROBLEM.cosines
     assert row["ours"]["n_nonzero"] == pytest.approx(row["peers"][0]["n_nonzero"])
     assert row["threads"] == 1
+
+
+def test_who_follows_another_rule_is_timed_and_kept_apart() -> None:
+    problem = next(spec for spec in OMP["tiny"] if spec.selection == "omp").build()
+    asked: list[str] = []
+
+    def prepare(given: OmpProblem, setting: None, threads: int) -> Callable[[], torch.Tensor]:
+        asked.append(given.selection)
+        code = omp(given.x, given.dictionary, given.n_nonzero, selection=given.selection)
+        return lambda: code.codes
+
+    other = Contestant(
+        "other", "other", lambda p: p.selection == "ols", prepare, lambda result, problem: result
+    )
+    row = race(
+        problem,
+        contestant("reference"),
+        [other],
+        1,
+        0.0,
+        pedantic,
+        across=[(other, problem.by("ols"))],
+        beside={"idle_ms": lambda: None},
+    )
+    assert set(asked) == {"ols"}
+    assert row["peers"] == []
+    assert [entry["name"] for entry in row["across"]] == ["other"]
+    assert row["across"][0]["value"] == 1.0
+    assert row["idle_ms"] < row["ours"]["median_ms"]
+    assert (row["max_nonzero"], row["selection"]) == (3, "omp")
 
 
 def runner(seconds: float) -> Runner:

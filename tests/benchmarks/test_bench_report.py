@@ -19,46 +19,27 @@ def row(name: str, median: float, backend: str | None = None) -> dict[str, objec
     return {"name": name, "setting": None, "backend": backend, "rounds": 5, **times, **quality}
 
 
-def results(ours: float, *peers: float) -> dict[str, object]:
+def results(*rows: Row) -> dict[str, object]:
     machine = {
         "processor": "CPU",
         "cores": 2,
-        "threads": 2,
+        "threads": [1, 2],
         "device": "cpu",
         "versions": {"a": "1"},
-    }
-    race = {
-        "problem": "concepts M512 N512 B1024",
-        "op": "lasso",
-        "ours": row("sparsedef", ours, "cpp"),
-        "peers": [row(f"peer{i}", median) for i, median in enumerate(peers)],
-        "notes": {"absent": "its-package is not installed"},
     }
     return {
         "machine_info": machine,
         "commit_info": {"id": "0123456789abcdef", "dirty": False},
         "datetime": "2026-01-02T03:04:05",
-        "rows": [race],
+        "rows": list(rows),
     }
 
 
-def test_a_gain_shows_its_ratio_to_the_fastest_peer() -> None:
-    table = render(results(10.0, 35.0, 70.0))
-    assert "| **3.5** |" in table
-    assert "10.0 [9.00 to 12.0] (cpp)" in table
-    assert "peer0 35.0 [31.5 to 42.0]" in table
-    assert "peer1 70.0" in table
-    assert "4e-07 / 4e-07" in table
-
-
-def test_a_loss_is_published() -> None:
-    assert "| 0.50 (slower) |" in render(results(10.0, 5.0))
-
-
 def test_notes_and_machine_are_told() -> None:
-    table = render(results(10.0))
+    table = render(results(raced(1024, 10.0, notes={"absent": "its-package is not installed"})))
     assert "absent: its-package is not installed (concepts M512 N512 B1024)" in table
     assert "commit 0123456789ab, 2026-01-02" in table
+    assert "1 and 2 of 2 cores for everybody" in table
 
 
 def raced(batch: int, ours: float, *peers: float, threads: int = 1, **more: object) -> Row:
@@ -96,23 +77,16 @@ def remembered(max_memory: int | None, peak: int | None) -> Row:
     }
 
 
-def with_rows(*rows: Row) -> dict[str, object]:
-    made = results(10.0)
-    machine = {**made["machine_info"], "threads": [1, 2]}  # type: ignore[dict-item]
-    return {**made, "machine_info": machine, "rows": list(rows)}
-
-
 def test_the_grid_has_ratio_times_and_products_by_threads() -> None:
     table = render(
-        with_rows(
+        results(
             raced(1, 1.0, 6.0, 8.0),
             raced(1024, 10.0, 35.0, 70.0),
             raced(1024, 10.0, 5.0, nonnegative=True),
             raced(1024, 5.0, 20.0, threads=2),
         )
     )
-    assert "1 and 2 of 2 cores for everybody" in table
-    assert "| | B = 1 | B = 1024 |" in table
+    assert "| | B = 1 | B = 1,024 |" in table
     assert (
         "| N = 512 | **6.0** = 6.00 peer0 / 1.00; 0.50 products |"
         " **3.5** = 35.0 peer0 / 10.0; 5.00 products |" in table
@@ -127,7 +101,7 @@ def test_the_grid_has_ratio_times_and_products_by_threads() -> None:
 def test_every_peer_has_its_line_and_a_single_call_its_mark() -> None:
     one = raced(1024, 10.0, 35.0, 70.0)
     one["peers"][0]["rounds"] = 1  # type: ignore[index]
-    table = render(with_rows(one, raced(64, 1.0, 9.0)))
+    table = render(results(one, raced(64, 1.0, 9.0)))
     assert "35.0 peer0* / 10.0" in table
     assert "9.00 peer0 / 1.00" in table
     assert "| peer0 | 2 | 3.50 | 6.25 | 9.00 |" in table
@@ -135,12 +109,12 @@ def test_every_peer_has_its_line_and_a_single_call_its_mark() -> None:
 
 
 def test_no_peer_at_all_is_said() -> None:
-    assert "| no peer / 10.0; 5.00 products |" in render(with_rows(raced(64, 10.0)))
+    assert "| no peer / 10.0; 5.00 products |" in render(results(raced(64, 10.0)))
 
 
 def test_memory_is_told_against_the_product_and_the_bound() -> None:
     table = render(
-        with_rows(
+        results(
             raced(64, 1.0, 2.0),
             remembered(None, 300 * 2**20),
             remembered(2**27, 130 * 2**20),
@@ -164,28 +138,70 @@ def test_notes_of_many_rows_are_joined() -> None:
         for threads in (1, 2)
         for batch, note in found.items()
     ]
-    table = render(with_rows(*rows))
+    table = render(results(*rows))
     assert "- slow: left out (concepts M512 N512 B64,512,1024)" in table
     assert table.count("- rough:") == 2
     assert f"- rough: {gap.format('1.1e-05 to 2.5e-05')} (concepts M512 N512 B64,512)" in table
     assert f"- rough: {gap.format('4.0e-05')}, given up (concepts M512 N512 B1024)" in table
 
 
-def test_pursuits_of_several_thread_counts_get_a_table_each() -> None:
-    rows = [
-        {**raced(64, 1.0 * threads, 2.0, threads=threads), "op": "omp", "problem": "patches K5"}
-        for threads in (1, 2)
-    ]
-    table = render(with_rows(*rows))
-    one, two = table.split("(SPAMS: ols), 2 threads**")
-    assert "(SPAMS: ols), 1 thread**" in one
-    assert "| **2.0** |" in one
-    assert "| **1.0** |" in two
+def pursued(selection: str, ours: float, *peers: float, batch: int = 64, **more: object) -> Row:
+    """A pursuit's row; SPAMS, at 3 ms, is no peer of the OMP rule."""
+    across = [row("spams.omp", 3.0)] if selection == "omp" else []
+    return {
+        **raced(batch, ours, *peers),
+        "op": "omp",
+        "problem": f"patches M64 N256 B{batch} K5 {selection}",
+        "move_ms": 0.5,
+        "ours": {**row("sparsedef", ours, "cpp"), "measure": "same support", "value": 0.9999},
+        "across": across,
+        **more,
+    }
+
+
+def test_pursuits_have_a_grid_by_threads_with_the_other_rule_marked() -> None:
+    table = render(
+        results(
+            pursued("omp", 1.0, 20.0),
+            pursued("ols", 1.0, 5.0),
+            pursued("ols", 6.0, 3.0, batch=10_000),
+            pursued("omp", 1.5, 9.0, threads=2),
+        )
+    )
+    one, two = table.split("*patches, 2 threads*")
+    assert "| | B = 64 | B = 10,000 |" in one
+    assert (
+        "| M = 64, N = 256, K = 5, omp | **20.0** = 20.0 peer0 / 1.00; ols: **3.0**;"
+        " 0.50 products, 0.40 limits | - |" in one
+    )
+    assert "| M = 64, N = 256, K = 5, ols | **5.0** = 5.00 peer0 / 1.00; 0.50 products" in one
+    assert "0.50 (slower) = 3.00 peer0 / 6.00; 3.00 products, 2.40 limits |" in one
+    assert "**6.0** = 9.00 peer0 / 1.50; ols: **2.0**" in two
+    assert "| peer0: patches, B <= 64 | 3 | 5.00 | 6.00 | 20.0 |" in two
+    assert "| peer0: patches, B > 64 | 1 | 0.50 | 0.50 | 0.50 |" in two
+    assert "| spams.omp, another rule (ols): patches, B <= 64 | 2 | 2.00 | 2.50 | 3.00 |" in two
+    assert "At least 99.99 % of our supports are the float64 pursuit's" in two
+
+
+def test_images_have_one_table_with_the_share_of_the_coding() -> None:
+    image = {"op": "patches", "coding_ms": 4.0, "problem": "image 224x224x1 N256 K5 omp"}
+    table = render(
+        results(
+            pursued("omp", 6.0, 60.0, threads=2, **image),
+            pursued("omp", 10.0, 5.0, **image),
+        )
+    )
+    assert (
+        "| 224x224x1, N = 256, K = 5, omp | 1 | 10.0 | 2.50 | 0.50 (slower) = 5.00 peer0 / 10.0 |"
+        " ols: 0.30 (slower) |\n"
+        "| 224x224x1, N = 256, K = 5, omp | 2 | 6.00 | 1.50 | **10.0** = 60.0 peer0 / 6.00 |"
+        " ols: 0.50 (slower) |" in table
+    )
 
 
 def test_the_table_lands_between_the_markers_and_nowhere_else(tmp_path: Path) -> None:
     data, readme = tmp_path / "r.json", tmp_path / "README.md"
-    data.write_text(json.dumps(results(10.0, 35.0)))
+    data.write_text(json.dumps(results(raced(64, 10.0, 35.0))))
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     arguments = [str(data), "--readme", str(readme)]
     assert main([*arguments, "--check"]) == 1

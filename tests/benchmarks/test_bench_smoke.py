@@ -49,9 +49,24 @@ def test_a_bench_file_runs_and_reports(name: str, tmp_path: Path) -> None:
     assert "1 and 2 of" in table
     if name == "bench_lasso.py":
         assert_grids_and_memory(rows, results["rows"], table)
+    elif name == "bench_omp.py":
+        assert table.count(" products, ") == len(rows)
+        assert all(row["ours"]["value"] > 0.95 and row["move_ms"] > 0 for row in rows)
+        assert_rules_are_kept_apart(rows, "spams.omp")
     else:
-        assert table.count("| sparsedef |") == 2
-        assert all(row["problem"] in table for row in rows)
+        assert table.count("| image ") == 1
+        assert table.count("| 16x16x") == len(rows)
+        assert all(row["coding_ms"] > 0 for row in rows)
+        assert_rules_are_kept_apart(rows, "spams.omp + numpy")
+
+
+def assert_rules_are_kept_apart(rows: list[Row], name: str) -> None:
+    for row in rows:
+        shown = {*row["notes"], *(peer["name"] for peer in row["peers"] + row["across"])}
+        assert name in shown
+        own = {peer["name"] for peer in row["peers"]}
+        assert not own & {peer["name"] for peer in row["across"]}
+        assert (name in own) <= (row["selection"] == "ols")
 
 
 def assert_grids_and_memory(rows: list[Row], all_rows: list[Row], table: str) -> None:

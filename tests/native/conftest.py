@@ -21,10 +21,13 @@ def _structure(name, pointers, *sizes):
 # As in csrc/cuda/tasks.h.
 OmpTask = _structure(
     "OmpTask",
-    "correlations gram norm2 energy tol workspace indices values n_iter status",
+    "correlations gram norm2 energy tol limits workspace indices values n_iter status",
     ("n_signals", _long),
     ("n", _int),
     ("n_nonzero", _int),
+    ("is_ols", ctypes.c_bool),
+    ("is_nonnegative", ctypes.c_bool),
+    ("register_slots", _int),
     ("n_groups", _long),
 )
 ResidualTask = _structure(
@@ -65,10 +68,12 @@ class Emulator:
         memory = self.MEMORIES.index(self.memory)
         getattr(self.library, name)(ctypes.byref(task), *arguments, order, memory)
 
-    def _omp(self, dtype, is_ols, device=None, stream=0, *, n_groups, workspace, **fields):
+    def _omp(self, dtype, device=None, stream=0, *, n_groups, workspace, limits, **fields):
         n_groups = n_groups or fields["n_signals"]  # as many as fit is up to the launcher
-        task = OmpTask(n_groups=n_groups, workspace=workspace or None, **fields)
-        self._call(f"emulate_omp_{dtype}", task, ctypes.c_bool(is_ols))
+        task = OmpTask(
+            n_groups=n_groups, workspace=workspace or None, limits=limits or None, **fields
+        )
+        self._call(f"emulate_omp_{dtype}", task)
 
     def omp_cuda_float(self, **arguments):
         self._omp("float", **arguments)
@@ -93,8 +98,10 @@ class Emulator:
     def lasso_small_cuda_double(self, **arguments):
         self._lasso("double", **arguments)
 
-    def omp_cuda_numbers(self, n, n_nonzero, is_ols):
-        return self.library.emulate_omp_numbers(n, n_nonzero, ctypes.c_bool(is_ols))
+    def omp_cuda_numbers(self, n, n_nonzero, is_ols, has_registers):
+        return self.library.emulate_omp_numbers(
+            n, n_nonzero, ctypes.c_bool(is_ols), ctypes.c_bool(has_registers)
+        )
 
     def lasso_cuda_numbers(self, size):
         return self.library.emulate_lasso_numbers(size)

@@ -55,7 +55,7 @@ inline unsigned random_state = 1;
 struct Dim {
     unsigned x;
 };
-inline Dim block, grid;
+inline Dim block, block_size, grid;
 inline unsigned first_thread;
 
 [[noreturn]] inline void fail(const char* message) {
@@ -194,6 +194,7 @@ struct ThreadIndex {
 inline void launch(unsigned blocks, int warps, std::size_t shared_bytes, Order order, Memory memory,
                    const std::function<void()>& kernel) {
     grid.x = blocks;
+    block_size.x = unsigned(warps * kLanes);
     for (unsigned b = 0; b < blocks; ++b) {
         for (int w = 0; w < warps; ++w) {
             block.x = b;
@@ -207,6 +208,7 @@ inline void launch(unsigned blocks, int warps, std::size_t shared_bytes, Order o
 
 #define threadIdx (emulator::ThreadIndex{})
 #define blockIdx emulator::block
+#define blockDim emulator::block_size
 #define gridDim emulator::grid
 
 inline void __syncwarp(unsigned) {

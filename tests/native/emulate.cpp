@@ -10,43 +10,65 @@ using sparsedef::ResidualCudaTask;
 
 namespace {
 
-template <class T, Selection Rule>
-void omp_gpu(OmpCudaTask<T> task, int order, int memory) {
-    const unsigned blocks =
-        unsigned((task.n_groups + sparsedef::kOmpWarps - 1) / sparsedef::kOmpWarps);
-    const auto layout = sparsedef::omp_layout(task.n, task.n_nonzero, Rule == kOls) * sizeof(T);
-    const auto run = [&](const std::function<void()>& kernel) {
-        emulator::launch(blocks, sparsedef::kOmpWarps,
-                         task.workspace == nullptr ? sparsedef::kOmpWarps * layout : 4,
-                         emulator::Order(order), emulator::Memory(memory), kernel);
-    };
-    if (task.workspace == nullptr) {
-        run([&] { sparsedef::omp_kernel<T, Rule, true>(task); });
-    } else {
-        run([&] { sparsedef::omp_kernel<T, Rule, false>(task); });
-    }
+template <class T, Selection Rule, bool Positive, int kPlace>
+void omp_gpu(const OmpCudaTask<T>& task, int order, int memory) {
+    constexpr int kWarps = sparsedef::kOmpWarps;
+    const auto layout =
+        sparsedef::omp_layout(task.n, task.n_nonzero, Rule == kOls, kPlace > 0) * sizeof(T);
+    emulator::launch(unsigned((task.n_groups + kWarps - 1) / kWarps), kWarps,
+                     kPlace == sparsedef::kWorkspace ? 4 : kWarps * layout, emulator::Order(order),
+                     emulator::Memory(memory),
+                     [&] { sparsedef::omp_kernel<T, Rule, Positive, kPlace>(task); });
 }
 
-template <class T, Selection Rule>
+template <class T, Selection Rule, bool Positive>
 void omp_cpu(const OmpCudaTask<T>& task) {
     using L = CpuLanes<T>;
     const long n = task.n, n_nonzero = task.n_nonzero;
-    std::vector<T> basis(n * n_nonzero), rest(n), score(n), factor(n_nonzero * n_nonzero),
-        projections(n_nonzero), coefficients(n_nonzero);
+    std::vector<T> basis(n * n_nonzero), rest(n), factor(n_nonzero * n_nonzero),
+        projections(n_nonzero), trial(2 * n_nonzero), coefficients(n_nonzero);
     std::vector<int> chosen(n_nonzero);
-    const OmpScratch<T> scratch{factor.data(), projections.data(), chosen.data(),
-                                coefficients.data()};
+    const OmpAtoms<T> atoms{task.norm2, int(n / 32), task.n_nonzero};
+    const auto row = [&](int i) { return task.gram + chosen[i] * n; };
     for (long b = 0; b < task.n_signals; ++b) {
-        OmpState<L, Rule, MemVec<L>, MemMat<L>> state{
-            {task.correlations + b * n}, {basis.data(), n}, {rest.data()}, {score.data()}};
-        const OmpEnd end = omp_signal<L, Rule, 2>(
-            OmpAtoms<T>{task.norm2, int(n / 32), task.n_nonzero}, state, scratch,
-            [&](int atom) { return task.gram + atom * n; }, task.energy[b], task.tol[b]);
+        OmpSignal<L, Rule, Positive, MemVec<L>, MemMat<L>> s;
+        s.correlations = {task.correlations + b * n};
+        s.rest = {rest.data()};
+        s.basis = {basis.data(), n};
+        s.own = {factor.data(), projections.data(), trial.data(), chosen.data(),
+                 coefficients.data()};
+        s.energy = task.energy[b];
+        s.tol = task.tol[b];
+        s.limit = task.limits == nullptr ? task.n_nonzero : task.limits[b];
+        omp_start(atoms, s);
+        for (;;) {
+            omp_choose(atoms, s);
+            if constexpr (Positive) {
+                if (s.is_open) omp_settle<2>(atoms, s, row);
+            }
+            if (!s.is_open) break;
+            omp_update<2>(atoms, s, row(s.n_chosen - 1));
+        }
+        omp_finish(atoms, s);
         std::copy(chosen.begin(), chosen.end(), task.indices + b * n_nonzero);
         std::copy(coefficients.begin(), coefficients.end(), task.values + b * n_nonzero);
-        task.n_iter[b] = end.n_chosen;
-        task.status[b] = end.status;
+        task.n_iter[b] = s.n_chosen;
+        task.status[b] = s.status;
     }
+}
+
+// order < 0: the lanes of this CPU
+template <class T, Selection Rule, bool Positive>
+void omp_by(const OmpCudaTask<T>& task, int order, int memory) {
+    using namespace sparsedef;
+    if (order < 0) return omp_cpu<T, Rule, Positive>(task);
+    if constexpr (!Positive) {
+        if (task.register_slots == 8) return omp_gpu<T, Rule, false, 8>(task, order, memory);
+        if (task.register_slots == 16) return omp_gpu<T, Rule, false, 16>(task, order, memory);
+        if (task.register_slots == 32) return omp_gpu<T, Rule, false, 32>(task, order, memory);
+    }
+    task.workspace == nullptr ? omp_gpu<T, Rule, Positive, kShared>(task, order, memory)
+                              : omp_gpu<T, Rule, Positive, kWorkspace>(task, order, memory);
 }
 
 template <class T>
@@ -85,13 +107,14 @@ void lasso_cpu(const LassoSmallCudaTask<T>& task) {
     }
 }
 
-// order < 0: the lanes of this CPU
 template <class T>
-void run_omp(const OmpCudaTask<T>& task, bool is_ols, int order, int memory) {
-    if (order < 0) {
-        is_ols ? omp_cpu<T, kOls>(task) : omp_cpu<T, kOmp>(task);
+void run_omp(const OmpCudaTask<T>& task, int order, int memory) {
+    if (task.is_nonnegative) {
+        task.is_ols ? omp_by<T, kOls, true>(task, order, memory)
+                    : omp_by<T, kOmp, true>(task, order, memory);
     } else {
-        is_ols ? omp_gpu<T, kOls>(task, order, memory) : omp_gpu<T, kOmp>(task, order, memory);
+        task.is_ols ? omp_by<T, kOls, false>(task, order, memory)
+                    : omp_by<T, kOmp, false>(task, order, memory);
     }
 }
 
@@ -123,11 +146,11 @@ void run_lasso(const LassoSmallCudaTask<T>& task, int order, int memory) {
 
 extern "C" {
 
-void emulate_omp_float(const OmpCudaTask<float>* task, bool is_ols, int order, int memory) {
-    run_omp(*task, is_ols, order, memory);
+void emulate_omp_float(const OmpCudaTask<float>* task, int order, int memory) {
+    run_omp(*task, order, memory);
 }
-void emulate_omp_double(const OmpCudaTask<double>* task, bool is_ols, int order, int memory) {
-    run_omp(*task, is_ols, order, memory);
+void emulate_omp_double(const OmpCudaTask<double>* task, int order, int memory) {
+    run_omp(*task, order, memory);
 }
 void emulate_residual_float(const ResidualCudaTask<float>* task, int order, int memory) {
     run_residual(*task, order, memory);
@@ -141,8 +164,8 @@ void emulate_lasso_float(const LassoSmallCudaTask<float>* task, int order, int m
 void emulate_lasso_double(const LassoSmallCudaTask<double>* task, int order, int memory) {
     run_lasso(*task, order, memory);
 }
-long emulate_omp_numbers(int n, int n_nonzero, bool is_ols) {
-    return sparsedef::omp_layout(n, n_nonzero, is_ols);
+long emulate_omp_numbers(int n, int n_nonzero, bool is_ols, bool has_registers) {
+    return sparsedef::omp_layout(n, n_nonzero, is_ols, has_registers);
 }
 long emulate_lasso_numbers(int size) {
     return sparsedef::lasso_layout(size);

@@ -1,6 +1,7 @@
 // Runs the CPU kernels on awkward sizes under the address and undefined-behaviour sanitizers.
 #include <cmath>
 #include <cstdio>
+#include <memory>
 #include <random>
 #include <vector>
 
@@ -101,9 +102,64 @@ void run_proximal(const Shape& shape, int n_threads) {
     }
 }
 
+struct Picture {
+    long n_images, n_channels, height, width, size, stride;
+};
+
+template <class T>
+void run_patches(const Picture& picture, int n_threads) {
+    std::mt19937 random(7);
+    const long n_pixels = picture.height * picture.width;
+    const auto n_starts = [&](long length) {
+        return (length - picture.size + picture.stride - 1) / picture.stride + 1;
+    };
+    const long n_patches = n_starts(picture.height) * n_starts(picture.width);
+    const Shape shape{0, picture.n_channels * picture.size * picture.size, 40, 3};
+    const std::vector<T> dictionary = unit_atoms<T>(shape, random);
+    std::vector<T> images = gaussian<T>(picture.n_images * picture.n_channels * n_pixels, random);
+    if (picture.n_images > 1) images[3] = T(NAN);
+    const long n_codes = picture.n_images * n_patches * shape.n_nonzero;
+    std::vector<T> rebuilt(images.size()), values(n_codes);
+    std::vector<std::int64_t> indices(n_codes);
+    std::vector<std::int32_t> n_iter(n_codes), status(n_codes);
+    const std::unique_ptr<bool[]> mask(new bool[picture.n_images * n_pixels]);
+    for (long i = 0; i < picture.n_images * n_pixels; ++i) mask[i] = random() % 40 == 0;
+    using Standard = sparsedef::PatchStandard;
+    for (const Standard standard : {Standard::kNone, Standard::kMean, Standard::kZscore}) {
+        for (const bool has_mask : {false, true}) {
+            for (const long max_memory : {0L, 250000L}) {
+                sparsedef::active_kernels().patch_omp(
+                    sparsedef::PatchTask<T>{images.data(),
+                                            dictionary.data(),
+                                            has_mask ? mask.get() : nullptr,
+                                            indices.data(),
+                                            values.data(),
+                                            rebuilt.data(),
+                                            n_iter.data(),
+                                            status.data(),
+                                            picture.n_images,
+                                            picture.n_channels,
+                                            picture.height,
+                                            picture.width,
+                                            shape.n_atoms,
+                                            picture.size,
+                                            picture.stride,
+                                            shape.n_nonzero,
+                                            standard,
+                                            has_mask,
+                                            1e-3,
+                                            max_memory,
+                                            n_threads});
+            }
+        }
+    }
+}
+
 }  // namespace
 
 int main() {
+    const Picture pictures[] = {{0, 1, 9, 9, 8, 1},  {1, 1, 8, 8, 8, 1}, {3, 1, 17, 30, 8, 3},
+                                {2, 3, 9, 11, 3, 2}, {1, 2, 1, 1, 1, 1}, {4, 1, 12, 9, 5, 5}};
     const Shape shapes[] = {{0, 3, 5, 2},      {1, 1, 1, 1},    {5, 7, 33, 7},
                             {101, 33, 31, 31}, {3, 65, 257, 9}, {40, 8, 500, 8}};
     for (const std::string& isa : sparsedef::supported_isas()) {
@@ -114,6 +170,12 @@ int main() {
                 run<double>(shape, n_threads);
                 run_proximal<float>(shape, n_threads);
                 run_proximal<double>(shape, n_threads);
+            }
+        }
+        for (const Picture& picture : pictures) {
+            for (const int n_threads : {1, 3}) {
+                run_patches<float>(picture, n_threads);
+                run_patches<double>(picture, n_threads);
             }
         }
         std::printf("%s is clean\n", isa.c_str());

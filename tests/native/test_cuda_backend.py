@@ -22,18 +22,8 @@ def cuda(emulator, monkeypatch):
     return BACKENDS["cuda"].functions
 
 
-@pytest.mark.parametrize("shared_bytes", [0, 1 << 20], ids=["workspace", "shared"])
-@pytest.mark.parametrize("selection", ["omp", "ols"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_omp_agrees_with_the_cpu_kernel(cuda, emulator, dtype, selection, shared_bytes):
-    emulator.shared_bytes = shared_bytes
-    x, dictionary = make_problem(9, 20, 45, dtype=dtype)
-    x[2], x[3, 4], x[5], x[6] = 0, torch.nan, x[5] * 1e20, x[6] * 1e-20
-    tol = torch.zeros(9, dtype=dtype)
-    tol[7] = 0.3
-    found = cuda["omp"](x, dictionary, tol, None, 6, selection, False, 0)
-    expected = BACKENDS["cpp"].functions["omp"](x, dictionary, tol, None, 6, selection, False, 0)
-    close = TOLERANCES[dtype].close
+def assert_omp_agrees(found, expected):
+    close = TOLERANCES[expected[1].dtype].close
     assert torch.equal(found[0], expected[0])
     for i in (1, 2):
         size = expected[i].nan_to_num().abs().amax(dim=1, keepdim=True).clamp_min(1e-30)
@@ -42,6 +32,56 @@ def test_omp_agrees_with_the_cpu_kernel(cuda, emulator, dtype, selection, shared
         )
     assert torch.equal(found[3], expected[3])
     assert torch.equal(found[4], expected[4])
+
+
+# Shared memory that a block has, and N: in a workspace, in shared memory, in registers
+PLACES = pytest.mark.parametrize(
+    ("shared_bytes", "n_atoms"),
+    [(0, 45), (1 << 20, 45), (0, 250), (1 << 20, 250)],
+    ids=["workspace", "shared", "wide workspace", "registers"],
+)
+
+
+@PLACES
+@pytest.mark.parametrize("nonnegative", [False, True], ids=["signed", "nonnegative"])
+@pytest.mark.parametrize("selection", ["omp", "ols"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_omp_agrees_with_the_cpu_kernel(
+    cuda, emulator, dtype, selection, nonnegative, shared_bytes, n_atoms
+):
+    emulator.shared_bytes = shared_bytes
+    x, dictionary = make_problem(9, 20, n_atoms, dtype=dtype)
+    x[2], x[3, 4], x[5], x[6] = 0, torch.nan, x[5] * 1e20, x[6] * 1e-20
+    tol = torch.zeros(9, dtype=dtype)
+    tol[7] = 0.3
+    limits = torch.tensor([6, 0, 6, 6, 6, 6, 6, 6, 3])
+    for most in (None, limits):
+        arguments = (x, dictionary, tol, most, 6, selection, nonnegative, 0)
+        expected = BACKENDS["cpp"].functions["omp"](*arguments)
+        assert_omp_agrees(cuda["omp"](*arguments), expected)
+
+
+@pytest.mark.parametrize("shared_bytes", [0, 1 << 20], ids=["workspace", "shared"])
+def test_omp_in_little_memory_is_cut_and_stays_the_same(cuda, emulator, shared_bytes):
+    emulator.shared_bytes = shared_bytes
+    x, dictionary = make_problem(9, 20, 45, dtype=torch.float64)
+    arguments = (x, dictionary, x.new_zeros(9), None, 4, "omp", False)
+    with pytest.raises(ValueError, match="omp: max_memory must be at least") as refused:
+        cuda["omp"](*arguments, 100)
+    least = int(str(refused.value).split("at least ")[1].split()[0])
+    for memory in (least, 2 * least):
+        assert_omp_agrees(cuda["omp"](*arguments, memory), cuda["omp"](*arguments, 0))
+
+
+def test_a_gram_matrix_that_does_not_fit_is_a_reason_against_omp():
+    def reasons(n_atoms, **options):
+        problem = Problem("omp", 1, 2, n_atoms, torch.float32, torch.device("cpu"), options)
+        return "; ".join(BACKENDS["cuda"].why_not(problem))
+
+    assert "Gram" not in reasons(16384)
+    assert "at most 16384 atoms" in reasons(16385)
+    assert "max_memory" in reasons(4096, max_memory=1 << 24)
+    assert "max_memory" not in reasons(256, max_memory=1 << 24)
 
 
 @pytest.mark.parametrize("shared_bytes", [0, 1 << 20], ids=["workspace", "shared"])

@@ -19,55 +19,104 @@ def addresses(**arrays):
     return {name: array.ctypes.data for name, array in arrays.items()}
 
 
-def pursue(emulator, dtype, is_ols, in_workspace, n_nonzero=5):
+def pursue(
+    emulator,
+    dtype,
+    is_ols,
+    *,
+    is_nonnegative=False,
+    n=64,
+    n_nonzero=5,
+    slots=0,
+    in_workspace=False,
+):
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((7, 16)).astype(dtype)
+    n_atoms = n - 14
+    x = rng.standard_normal((8, 16)).astype(dtype)
     x[2] = 0
-    atoms = np.zeros((64, 16), dtype)
-    atoms[:50] = unit_atoms(rng, 50, 16, dtype)
+    atoms = np.zeros((n, 16), dtype)
+    atoms[:n_atoms] = unit_atoms(rng, n_atoms, 16, dtype)
+    if is_nonnegative:
+        atoms[:n_atoms] += dtype(0.2)  # close to each other: some are dropped
+        x += dtype(0.5)
     x[3] = atoms[7]  # one atom is enough
     gram, energy = atoms @ atoms.T, (x * x).sum(axis=1)
-    norm2 = np.diag(gram).copy()
-    tol = np.zeros(7, dtype)
+    tol = np.zeros(8, dtype)
     tol[4] = energy[4] / 2
+    limits = np.array([9, 9, 9, 9, 9, 0, 2, 5], np.int32)
     outputs = {
-        "indices": np.full((7, n_nonzero), 99, np.int64),
-        "values": np.full((7, n_nonzero), np.nan, dtype),
-        "n_iter": np.full(7, 99, np.int32),
-        "status": np.full(7, 99, np.int32),
+        "indices": np.full((8, n_nonzero), 99, np.int64),
+        "values": np.full((8, n_nonzero), np.nan, dtype),
+        "n_iter": np.full(8, 99, np.int32),
+        "status": np.full(8, 99, np.int32),
     }
-    numbers = emulator.omp_cuda_numbers(64, n_nonzero, is_ols)
+    numbers = emulator.omp_cuda_numbers(n, n_nonzero, is_ols, False)
     workspace = np.full(3 * numbers, np.nan, dtype)
-    inputs = {"correlations": x @ atoms.T, "gram": gram, "norm2": norm2}
-    inputs |= {"energy": energy, "tol": tol}
+    inputs = {"correlations": x @ atoms.T, "gram": gram, "norm2": np.diag(gram).copy()}
+    inputs |= {"energy": energy, "tol": tol, "limits": np.minimum(limits, n_nonzero)}
     getattr(emulator, f"omp_cuda_{SUFFIX[dtype]}")(
         **addresses(**inputs, **outputs),
         workspace=workspace.ctypes.data if in_workspace else 0,
         n_groups=3,
-        n_signals=7,
-        n=64,
+        n_signals=8,
+        n=n,
         n_nonzero=n_nonzero,
         is_ols=is_ols,
+        is_nonnegative=is_nonnegative,
+        register_slots=slots,
     )
     return outputs
 
 
-@pytest.mark.parametrize("in_workspace", [False, True], ids=["shared", "workspace"])
+PLACES = {
+    "shared": {},
+    "workspace": {"in_workspace": True},
+    "registers": {"n": 256, "slots": 8},
+    "nonnegative": {"is_nonnegative": True, "n_nonzero": 7},
+    "nonnegative in workspace": {"is_nonnegative": True, "n_nonzero": 7, "in_workspace": True},
+}
+
+
+def assert_the_cpus_bits(emulator, dtype, is_ols, order, memory, place):
+    emulator.on_cpu_lanes = True
+    expected = pursue(emulator, dtype, is_ols, **place)
+    emulator.on_cpu_lanes, emulator.order, emulator.memory = False, order, memory
+    found = pursue(emulator, dtype, is_ols, **place)
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name])
+    return expected
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 @pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("is_ols", [False, True], ids=["omp", "ols"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_omp_on_a_warp_has_the_bits_of_the_cpu(
-    emulator, dtype, is_ols, order, memory, in_workspace
-):
+def test_omp_on_a_warp_has_the_bits_of_the_cpu(emulator, dtype, is_ols, order, memory, place):
+    expected = assert_the_cpus_bits(emulator, dtype, is_ols, order, memory, place)
+    if "is_nonnegative" in place:
+        assert (expected["values"] >= 0).all()
+        assert expected["n_iter"][[5, 6]].tolist() == [0, 2]
+    else:
+        assert expected["n_iter"][[0, 1, 2, 3, 5, 6, 7]].tolist() == [5, 5, 0, 1, 0, 2, 5]
+        assert 0 < expected["n_iter"][4] < 5
+
+
+@pytest.mark.parametrize("is_ols", [False, True], ids=["omp", "ols"])
+def test_the_nonnegative_problem_loses_atoms(emulator, is_ols):
     emulator.on_cpu_lanes = True
-    expected = pursue(emulator, dtype, is_ols, in_workspace=False)
-    emulator.on_cpu_lanes, emulator.order, emulator.memory = False, order, memory
-    found = pursue(emulator, dtype, is_ols, in_workspace)
-    for name in expected:
-        np.testing.assert_array_equal(found[name], expected[name])
-    assert expected["n_iter"][[0, 1, 2, 3, 5, 6]].tolist() == [5, 5, 0, 1, 5, 5]
-    assert 0 < expected["n_iter"][4] < 5
+    more, less = (
+        pursue(emulator, np.float64, is_ols, is_nonnegative=True, n_nonzero=k)["indices"]
+        for k in (7, 5)
+    )
+    assert any(set(few) - set(many) - {-1} for few, many in zip(less, more, strict=True))
+
+
+@pytest.mark.parametrize("is_ols", [False, True], ids=["omp", "ols"])
+@pytest.mark.parametrize(("dtype", "slots"), [(np.float32, 16), (np.float32, 32), (np.float64, 16)])
+def test_so_do_larger_dictionaries_in_registers(emulator, dtype, slots, is_ols):
+    place = {"n": 32 * slots, "slots": slots}
+    assert_the_cpus_bits(emulator, dtype, is_ols, "random", "delayed", place)
 
 
 def solve(emulator, dtype, is_nonnegative, in_workspace, size):

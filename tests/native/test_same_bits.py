@@ -38,13 +38,16 @@ def assert_same_bits(found, expected):
 @pytest.mark.parametrize("isa", _C.capabilities()["supported_isas"])
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_omp_has_the_same_bits_on_every_instruction_set(isa, n_threads, dtype, selection):
-    x, dictionary, tol = problem(dtype)
-    _C.set_isa("baseline")
-    torch.set_num_threads(1)
-    expected = omp(x, dictionary, tol, None, 12, selection, False, 0)
-    _C.set_isa(isa)
-    torch.set_num_threads(n_threads)
-    assert_same_bits(omp(x, dictionary, tol, None, 12, selection, False, 0), expected)
+    for n_atoms, nonnegative in ((90, False), (90, True), (4100, False), (4100, True)):
+        x, dictionary, tol = problem(dtype, n_atoms=n_atoms)
+        few = 70 if n_atoms < 1000 else 5  # a large dictionary takes another way
+        arguments = (x[:few], dictionary, tol[:few], None, 12, selection, nonnegative, 0)
+        _C.set_isa("baseline")
+        torch.set_num_threads(1)
+        expected = omp(*arguments)
+        _C.set_isa(isa)
+        torch.set_num_threads(n_threads)
+        assert_same_bits(omp(*arguments), expected)
 
 
 @pytest.mark.parametrize("selection", ["omp", "ols"])
@@ -52,13 +55,20 @@ def test_omp_has_the_same_bits_on_every_instruction_set(isa, n_threads, dtype, s
 def test_omp_has_the_same_bits_alone_and_in_a_batch(selection, n_threads):
     x, dictionary, tol = problem(torch.float32)
     torch.set_num_threads(n_threads)
-    expected = omp(x, dictionary, tol, None, 12, selection, False, 0)
-    for size in (1, 13):  # one signal: Gram rows are made when needed; in a batch: all at once
-        parts = [
-            omp(x[i : i + size], dictionary, tol[i : i + size], None, 12, selection, False, 0)
-            for i in range(0, len(x), size)
-        ]
-        assert_same_bits([torch.cat(part) for part in zip(*parts, strict=True)], expected)
+    limits = torch.arange(len(x), dtype=torch.int32) % 14
+    for nonnegative in (False, True):
+        expected = omp(x, dictionary, tol, limits, 12, selection, nonnegative, 0)
+        for size in (1, 13):  # one signal: Gram rows are made when needed; in a batch: all at once
+            parts = [
+                omp(x[p], dictionary, tol[p], limits[p], 12, selection, nonnegative, 0)
+                for p in (slice(i, i + size) for i in range(0, len(x), size))
+            ]
+            assert_same_bits([torch.cat(part) for part in zip(*parts, strict=True)], expected)
+        for memory in (120_000, 60_000):  # with and without a table of all products
+            found = omp(x, dictionary, tol, limits, 12, selection, nonnegative, memory)
+            assert_same_bits(found, expected)
+    with pytest.raises(ValueError, match=r"omp: max_memory must be at least \d+ bytes"):
+        omp(x, dictionary, tol, limits, 12, selection, False, 1000)
 
 
 @pytest.mark.parametrize("n_atoms", [100, 1000])

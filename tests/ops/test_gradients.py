@@ -34,14 +34,46 @@ def test_lasso_gradcheck(nonnegative: bool, layout: str, backend: str) -> None:
 
 @pytest.mark.parametrize("backend", NAMES)
 @pytest.mark.parametrize("layout", ["dense", "compact"])
+@pytest.mark.parametrize("nonnegative", [False, True])
 @pytest.mark.parametrize("selection", ["omp", "ols"])
-def test_omp_gradcheck(selection: str, layout: str, backend: str) -> None:
+def test_omp_gradcheck(selection: str, nonnegative: bool, layout: str, backend: str) -> None:
     def solve(x: Tensor, dictionary: Tensor) -> tuple[Tensor, Tensor]:
-        code = sparsedef.omp(x, dictionary, 3, selection=selection, layout=layout, normalize=True,
+        code = sparsedef.omp(x, dictionary, torch.tensor([3, 1, 4]), selection=selection,
+                             layout=layout, normalize=True, nonnegative=nonnegative,
                              backend=backend)  # fmt: skip
+        assert (code.n_iter > 0).all()
         return code.to_dense(10), code.residual
 
     assert torch.autograd.gradcheck(solve, problem()[:2], eps=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("selection", ["omp", "ols"])
+def test_omp_gradcheck_where_signed_codes_turn_negative(selection: str, backend: str) -> None:
+    x, dictionary = (each.detach().abs() for each in make_problem(40, 10, 10, seed=2))
+    dictionary = torch.nn.functional.normalize(dictionary, dim=1)
+    signed = sparsedef.omp(x, dictionary, 6, selection=selection, backend=backend)
+    found = sparsedef.omp(x, dictionary, 6, selection=selection, backend=backend, nonnegative=True)
+    rows = ((signed.codes != 0) != (found.codes != 0)).any(dim=1).nonzero()[:4, 0]
+    assert len(rows) == 4
+
+    def solve(x: Tensor, dictionary: Tensor) -> tuple[Tensor, Tensor]:
+        code = sparsedef.omp(x, dictionary, 6, selection=selection, nonnegative=True,
+                             normalize=True, backend=backend)  # fmt: skip
+        return code.codes, code.residual
+
+    leaves = x[rows].requires_grad_(True), dictionary.requires_grad_(True)
+    assert torch.autograd.gradcheck(solve, leaves, eps=1e-7, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", NAMES)
+def test_signals_without_atoms_pass_their_gradient_to_the_residual(backend: str) -> None:
+    x, dictionary, _ = problem()
+    code = sparsedef.omp(x, dictionary, torch.tensor([0, 2, 0]), backend=backend)
+    grad_x, grad_dictionary = torch.autograd.grad(code.residual[::2].sum(), (x, dictionary))
+    assert torch.equal(grad_x[::2], torch.ones(2, 6).double())
+    assert (grad_x[1] == 0).all()
+    assert (grad_dictionary == 0).all()
 
 
 @pytest.mark.parametrize("algorithm", ["ista", "fista"])

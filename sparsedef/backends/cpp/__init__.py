@@ -18,8 +18,9 @@ except ImportError as error:
 else:
     from sparsedef.backends.cpp.lasso import lasso
     from sparsedef.backends.cpp.omp import omp
+    from sparsedef.backends.cpp.patch_omp import patch_omp
 
-    _functions = {"omp": omp, "lasso": lasso}
+    _functions = {"omp": omp, "patch_omp": patch_omp, "lasso": lasso}
 
 
 def _reasons(problem: Problem) -> list[str]:

@@ -17,9 +17,11 @@ except ImportError:  # a pure-Python installation: the cpp backend tells
     pass
 else:
     from sparsedef.backends.cuda.lasso import lasso
-    from sparsedef.backends.cuda.omp import MOST_ATOMS, omp
+    from sparsedef.backends.cuda.omp import omp
+    from sparsedef.backends.cuda.omp import reasons as omp_reasons
+    from sparsedef.backends.cuda.patch_omp import patch_omp
 
-    _functions = {"omp": omp, "lasso": lasso}
+    _functions = {"omp": omp, "patch_omp": patch_omp, "lasso": lasso}
     _has_kernels = bool(_C.capabilities()["cuda_architectures"])
 
 OLDEST_CAPABILITY = (8, 0)
@@ -40,8 +42,8 @@ def _reasons(problem: Problem) -> list[str]:
     algorithm = problem.options.get("algorithm", "active_set")
     if problem.op == "lasso" and algorithm != "active_set":
         reasons.append(f"it has only the algorithm 'active_set', not {algorithm!r}")
-    if problem.op == "omp" and problem.n_atoms > MOST_ATOMS:
-        reasons.append(f"it keeps a Gram matrix of at most {MOST_ATOMS} atoms")
+    if problem.op in ("omp", "patch_omp"):
+        reasons += omp_reasons(problem)
     return reasons
 
 

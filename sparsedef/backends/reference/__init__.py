@@ -7,6 +7,7 @@ import torch
 from sparsedef.backends.base import Backend, Problem
 from sparsedef.backends.reference.lasso import lasso
 from sparsedef.backends.reference.omp import omp
+from sparsedef.backends.reference.patch_omp import patch_omp, patch_support_solve
 from sparsedef.backends.reference.support_solve import support_solve
 
 
@@ -17,5 +18,13 @@ def _reasons(problem: Problem) -> list[str]:
 
 
 BACKEND = Backend(
-    "reference", {"lasso": lasso, "omp": omp, "support_solve": support_solve}, _reasons
+    "reference",
+    {
+        "lasso": lasso,
+        "omp": omp,
+        "patch_omp": patch_omp,
+        "support_solve": support_solve,
+        "patch_support_solve": patch_support_solve,
+    },
+    _reasons,
 )

@@ -6,18 +6,17 @@ import torch
 from torch import Tensor
 
 from sparsedef.backends.base import Status
+from sparsedef.backends.memory import budget, demand
+from sparsedef.backends.pursuit import (
+    dependence_level,
+    most_entries,
+    power_of_two,
+    rounding_level,
+)
+from sparsedef.backends.reference.omp_nonnegative import keep_positive
+from sparsedef.backends.reference.pursuit import Pursuit
 
-_CHUNK = 1 << 24  # numbers in the largest temporary, [B, K, N]
-
-
-def rounding_level(dtype: torch.dtype) -> float:
-    """Correlations below this fraction of the first one are rounding noise: the signal is done."""
-    return 32 * torch.finfo(dtype).eps
-
-
-def dependence_level(dtype: torch.dtype) -> float:
-    """An atom with less than this share of its energy outside the support is dependent on it."""
-    return 1e-8 if dtype == torch.float64 else 1e-5
+_LOOK = 4  # steps between two looks (waits for the device) at whether any signal is open
 
 
 def omp(
@@ -32,102 +31,97 @@ def omp(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Codes each signal greedily; see ``sparsedef.omp`` for the problem and the shapes.
 
-    The chosen atoms are orthonormalised as they come: u_j is the part of atom d_j outside the
-    span of those before it, scaled to norm 1. What is kept is not u_j but its products with all
-    atoms, q_j = D u_j ``[N]``, because everything follows from them:
+    Selection ``"omp"`` takes the largest |c| (nonnegative: c), c the correlations with the
+    residual; ``"ols"`` the largest c^2 / n2 (nonnegative: with c > 0), n2 the atom's squared norm
+    outside the span of the support, which lowers the residual most. Ties go to the lowest index.
+    How the state follows from the chosen atoms is in ``pursuit.py``, how nonnegative supports lose
+    atoms in ``omp_nonnegative.py``. One product of new directions with all atoms a step; no N x N
+    and no K x N numbers, so any N will do.
 
-    - correlations with the residual: c <- c - (c_j / n_j) q_j,
-    - squared norm of each atom outside the span: n^2 <- n^2 - q_j^2,
-    - the triangular factor of the support's Gram matrix: L[j, i] = q_i[atom j].
+    Waits for the device every few steps to see whether a signal is open, and in each step when
+    ``nonnegative``.
 
-    Selection ``"omp"`` takes the largest |c|; ``"ols"`` the largest c^2 / n^2, which is the atom
-    that lowers the residual most. Ties go to the lowest index.
-
-    Source: Rubinstein, Zibulevsky, Elad, "Efficient implementation of the K-SVD algorithm using
-    batch orthogonal matching pursuit", 2008; Chen, Billings, Luo, 1989 (the OLS rule).
+    Source: Pati, Rezaiifar, Krishnaprasad, 1993; Chen, Billings, Luo, 1989 (the OLS rule).
     """
-    gram = dictionary @ dictionary.T
-    rows = max(1, _CHUNK // (len(dictionary) * n_nonzero))
-    parts = [
-        _omp_chunk(x[i : i + rows], dictionary, gram, n_nonzero, tol[i : i + rows], selection)
-        for i in range(0, max(len(x), 1), rows)
-    ]
-    indices, values, residual, n_iter, status = (
-        torch.cat(part) for part in zip(*parts, strict=True)
+    n_signals, n_features = x.shape
+    n_atoms = len(dictionary)
+    # A few tensors each of [B, N], of [B, K, M] and of [B, K, K].
+    slots = n_nonzero + 1
+    needed = 6 * n_atoms + slots * ((8 if nonnegative else 4) * n_features + 6 * slots + 32) + 64
+    demand(needed, max_memory, x.dtype, dictionary.shape, who="omp")
+    n_rows = max(1, budget(max_memory, x, n_atoms) // needed)
+    outputs = (
+        torch.empty((n_signals, n_nonzero), dtype=torch.int64, device=x.device),
+        x.new_empty((n_signals, n_nonzero)),
+        torch.empty_like(x),
+        torch.empty(n_signals, dtype=torch.int32, device=x.device),
+        torch.empty(n_signals, dtype=torch.int32, device=x.device),
     )
-    return indices, values, residual, n_iter, status
+    if limits is None:
+        limits = torch.full((n_signals,), n_nonzero, device=x.device)
+    limits = limits.clamp_max(n_nonzero)
+    for i in range(0, n_signals, n_rows):
+        part = slice(i, i + n_rows)
+        options = (n_nonzero, selection, nonnegative)
+        found = _omp_chunk(x[part], dictionary, tol[part], limits[part], *options)
+        for whole, piece in zip(outputs, found, strict=True):
+            whole[part] = piece
+    return outputs
 
 
 def _omp_chunk(
-    x: Tensor, dictionary: Tensor, gram: Tensor, n_nonzero: int, tol: Tensor, selection: str
+    x: Tensor,
+    dictionary: Tensor,
+    tol: Tensor,
+    limits: Tensor,
+    n_nonzero: int,
+    selection: str,
+    nonnegative: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    n_signals, n_atoms = len(x), len(dictionary)
     finite = x.isfinite().all(dim=1)
-    signals = x.where(finite[:, None], 0)
-    each = torch.arange(n_signals, device=x.device)
-
-    norms = gram.diagonal()
-    correlations = signals @ dictionary.T
-    outside = norms.expand(n_signals, n_atoms).clone()
-    projections = x.new_zeros(n_signals, n_nonzero, n_atoms)  # q_j
-    factor = torch.eye(n_nonzero, dtype=x.dtype, device=x.device).repeat(n_signals, 1, 1)
-    targets = x.new_zeros(n_signals, n_nonzero)  # u_j . x
-    indices = torch.full((n_signals, n_nonzero), -1, device=x.device)
-    energy = signals.square().sum(dim=1)
-    status = torch.full((n_signals,), int(Status.CONVERGED), dtype=torch.int32, device=x.device)
-    is_running = finite.clone()
-
-    first_best = _scores(correlations, outside, norms, selection).amax(dim=1)
-    level = rounding_level(x.dtype)
-    floor = first_best * (level if selection == "omp" else level**2)
-    for j in range(n_nonzero):
-        scores = _scores(correlations, outside, norms, selection)
-        best = scores.amax(dim=1)
-        is_running = is_running & (best > floor) & ((energy > tol) | (tol == 0))
-        atom = _first_index_of(scores, best)
-        row = projections[each, :j, atom]
-        left = norms[atom] - row.square().sum(dim=1)
-        is_dependent = left <= dependence_level(x.dtype) * norms[atom]
-        status[is_running & is_dependent] = int(Status.EXHAUSTED)
-        is_running = is_running & ~is_dependent
-        if not is_running.any():
+    x = x.where(finite[:, None], 0)
+    scale = power_of_two(x)
+    tol = tol * scale * scale
+    now = Pursuit.start(x * scale[:, None], dictionary, n_nonzero, selection == "ols")
+    floor = rounding_level(x.dtype) * now.correlations.abs().amax(dim=1)
+    floor = floor.square() if selection == "ols" else floor
+    status = torch.full((len(x),), int(Status.CONVERGED), dtype=torch.int32, device=x.device)
+    codes = x.new_zeros(len(x), n_nonzero)
+    is_open = finite
+    n_steps = most_entries(n_nonzero) + 1 if nonnegative else n_nonzero
+    for step in range(n_steps):
+        best, atom = _scores(now, selection, nonnegative).max(dim=1)  # of equal ones the first
+        is_open = is_open & (best > floor) & (now.n_chosen < limits)
+        is_open &= (now.energy > tol) | (tol == 0)
+        if nonnegative:
+            is_late = is_open & (step >= most_entries(limits))
+            status.masked_fill_(is_late, int(Status.MAX_ITER))
+            is_open &= ~is_late
+        if step % _LOOK == 0 and not is_open.any():
             break
+        is_in = now.add(atom, is_open, dependence_level(x.dtype), min(step, n_nonzero))
+        status.masked_fill_(is_open & ~is_in, int(Status.EXHAUSTED))
+        is_open = is_in
+        if nonnegative:
+            codes = keep_positive(now, codes)
 
-        norm = left.where(is_running, 1).sqrt()
-        target = (correlations[each, atom] / norm).where(is_running, 0)
-        projection = gram[atom] - torch.einsum("bi,bin->bn", row, projections[:, :j])
-        projection = (projection / norm[:, None]).where(is_running[:, None], 0)
-        correlations = correlations - target[:, None] * projection
-        outside = outside - projection.square()
-        energy = energy - target.square()
-        projections[:, j] = projection
-        factor[:, j, :j] = row.where(is_running[:, None], 0)
-        factor[:, j, j] = norm
-        targets[:, j] = target
-        indices[:, j] = atom.where(is_running, -1)
-
-    values = torch.linalg.solve_triangular(factor.mT, targets[:, :, None], upper=True)[:, :, 0]
-    atoms = dictionary[indices.clamp_min(0)] * (indices >= 0)[:, :, None]
-    residual = signals - torch.einsum("bk,bkm->bm", values, atoms)
-    # One step of refinement: what the rounding of the updates left on the support.
-    left = torch.einsum("bkm,bm->bk", atoms, residual)
-    values = values + torch.cholesky_solve(left[:, :, None], factor)[:, :, 0]
-    values = values.where(indices >= 0, 0)
-    residual = signals - torch.einsum("bk,bkm->bm", values, atoms)
-    n_iter = (indices >= 0).sum(dim=1).to(torch.int32)
-    status[~finite] = int(Status.NONFINITE)
-    values = values.where(finite[:, None], torch.nan)
-    return indices, values, residual.where(finite[:, None], torch.nan), n_iter, status
+    atoms = now.atoms()
+    codes = (codes if nonnegative else now.codes(atoms)) / scale[:, None]
+    residual = x - torch.einsum("bk,bkm->bm", codes, atoms)
+    return (
+        now.indices[:, :-1],
+        codes.where(finite[:, None], torch.nan),
+        residual.where(finite[:, None], torch.nan),
+        now.n_chosen,
+        status.masked_fill(~finite, int(Status.NONFINITE)),
+    )
 
 
-def _scores(correlations: Tensor, outside: Tensor, norms: Tensor, selection: str) -> Tensor:
+def _scores(now: Pursuit, selection: str, nonnegative: bool) -> Tensor:
+    correlations = now.correlations
+    fit = correlations.clamp_min(0) if nonnegative else correlations.abs()
     if selection == "omp":
-        return correlations.abs()
-    is_candidate = outside > dependence_level(outside.dtype) * norms
-    return (correlations.square() / outside).where(is_candidate, 0)
-
-
-def _first_index_of(scores: Tensor, best: Tensor) -> Tensor:
-    n_atoms = scores.shape[1]
-    order = torch.arange(n_atoms, device=scores.device)
-    return order.where(scores == best[:, None], n_atoms).amin(dim=1)
+        return fit
+    assert now.outside is not None
+    is_candidate = now.outside > dependence_level(fit.dtype) * now.norms
+    return (fit.square_() / now.outside).masked_fill_(~is_candidate, 0)

@@ -1,4 +1,4 @@
-"""The Triton backend: proximal LASSO on GPUs. Importing it does not import Triton."""
+"""The Triton backend: OMP and proximal LASSO on GPUs. Importing it does not import Triton."""
 
 from __future__ import annotations
 
@@ -23,6 +23,20 @@ def _lasso(*arguments: Any) -> Any:
     return lasso(*arguments)
 
 
+def _omp(*arguments: Any) -> Any:
+    """Loads the kernels at the first call; see ``sparsedef.backends.triton.omp``."""
+    from sparsedef.backends.triton.omp import omp
+
+    return omp(*arguments)
+
+
+def _patch_omp(*arguments: Any) -> Any:
+    """Loads the kernels at the first call; see ``sparsedef.backends.triton.patch_omp``."""
+    from sparsedef.backends.triton.patch_omp import patch_omp
+
+    return patch_omp(*arguments)
+
+
 @cache
 def _is_installed() -> bool:
     return find_spec("triton") is not None
@@ -44,7 +58,7 @@ def _reasons(problem: Problem) -> list[str]:
     if problem.dtype not in DTYPES:
         reasons.append(f"it works in float32 and float64, not {problem.dtype}")
     algorithm = problem.options.get("algorithm")
-    if algorithm not in ALGORITHMS:
+    if problem.op == "lasso" and algorithm not in ALGORITHMS:
         reasons.append(f"it has algorithm 'ista' and 'fista', not {algorithm!r}")
     return reasons
 
@@ -56,4 +70,4 @@ def _device_reasons(device: torch.device) -> list[str]:
     return [f"it needs compute capability 8.0 or newer, this device has {capability}"]
 
 
-BACKEND = Backend("triton", {"lasso": _lasso}, _reasons)
+BACKEND = Backend("triton", {"lasso": _lasso, "omp": _omp, "patch_omp": _patch_omp}, _reasons)

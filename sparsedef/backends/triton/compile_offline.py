@@ -31,12 +31,16 @@ from sparsedef.backends.triton.lasso_kernels import (
     _residual_kernel,
     _shrink_kernel,
 )
-from sparsedef.backends.triton.tiles import ALIGNMENT, BUCKETS, Tile
+from sparsedef.backends.triton.omp_kernels import _correlate_kernel, _outside_kernel, _renew_kernel
+from sparsedef.backends.triton.pursuit_kernels import RESTART, STEP, _pick_kernel
+from sparsedef.backends.triton.support_kernels import _finish_kernel, _settle_kernel
+from sparsedef.backends.triton.tiles import ALIGNMENT, BUCKETS, Span, Tile, span_for
 
 ARCHITECTURES = (80, 90, 100)
 SHARED_LIMIT = 99 * 1024  # bytes; what every card since compute capability 8.0 grants one block
 
-KERNELS: dict[str, tuple[Any, dict[str, bool]]] = {
+_SCORES = {"PHASE": STEP, "DEPENDENT": 1e-5}
+TILED: dict[str, tuple[Any, dict[str, Any]]] = {
     "residual": (_residual_kernel, {"HAS_MOMENTUM": True}),
     "residual_plain": (_residual_kernel, {"HAS_MOMENTUM": False}),
     "shrink": (_shrink_kernel, {"HAS_MOMENTUM": True, "IS_NONNEGATIVE": False}),
@@ -47,9 +51,24 @@ KERNELS: dict[str, tuple[Any, dict[str, bool]]] = {
     "gram_step_plain": (_gram_step_kernel, {"HAS_MOMENTUM": False, "IS_NONNEGATIVE": False}),
     "correlation": (_correlation_kernel, {}),
     "certificate": (_certificate_kernel, {"IS_NONNEGATIVE": False}),
+    "omp": (_correlate_kernel, {"IS_OLS": False, "IS_NONNEGATIVE": False, **_SCORES}),
+    "ols_start": (_correlate_kernel, {"IS_OLS": True, "IS_NONNEGATIVE": True, **_SCORES}),
+    "ols": (_outside_kernel, {"IS_NONNEGATIVE": False, **_SCORES}),
+    "ols_renew": (_renew_kernel, {"PHASE": RESTART}),
 }
-EXACT_ONLY = ("residual_plain", "correlation", "certificate")  # never in TF32
+PER_SIGNAL: dict[str, tuple[Any, dict[str, Any]]] = {
+    "omp_pick": (_pick_kernel, {"HAS_DROPS": False, "DEPENDENT": 1e-5}),
+    "omp_settle": (_settle_kernel, {"IS_OLS": True}),
+    "omp_finish": (_finish_kernel, {"IS_NONNEGATIVE": True}),
+}
+KERNELS = TILED | PER_SIGNAL
+SIZES = ((64, 10), (1000, 128))  # M and K
+_OMP = ("omp", "ols_start", "ols", "ols_renew")
+EXACT_ONLY = ("residual_plain", "correlation", "certificate", *_OMP)  # never in TF32
 _NUMBERS = {torch.float32: "*fp32", torch.float64: "*fp64"}
+_WHOLE = ("n_chosen_ptr", "n_entries_ptr", "limit_ptr", "most_ptr", "phase_ptr", "status_ptr")
+_POINTERS = {"rows_ptr": "*i64", "indices_ptr": "*i64", "atom_ptr": "*i32"}
+_POINTERS |= dict.fromkeys(_WHOLE, "*i32")
 _SIZES = ("n_features", "n_atoms")
 
 
@@ -60,7 +79,7 @@ class Usage:
     kernel: str
     dtype: str
     precision: str
-    tile: Tile
+    cut: Tile | Span
     is_aligned: bool
     architecture: int
     registers: int
@@ -74,11 +93,10 @@ class Usage:
 
     def __str__(self) -> str:
         """One line of the report."""
-        tile = f"{self.tile.rows}x{self.tile.columns}x{self.tile.depth}"
         sizes = "even" if self.is_aligned else "odd"
         verdict = "ok" if self.is_good else "BAD"
         return (
-            f"{self.kernel:21} {self.dtype:7} {self.precision:6} {sizes:4} {tile:9}"
+            f"{self.kernel:21} {self.dtype:7} {self.precision:6} {sizes:4} {self.cut!s:9}"
             f" sm_{self.architecture:<3}"
             f" registers {self.registers:3} local {self.local_bytes:4} B"
             f" shared {self.shared_bytes / 1024:5.1f} KiB  {verdict}"
@@ -90,13 +108,22 @@ def usages(
     kernels: Sequence[str] = tuple(KERNELS),
     n_workers: int = 1,
 ) -> Iterator[Usage]:
-    """Compiles all tiles of all ``kernels`` for ``architectures``, in ``n_workers`` processes."""
-    jobs = [
+    """Compiles all cuts of all ``kernels`` for ``architectures``, in ``n_workers`` processes."""
+    jobs: list[tuple[str, torch.dtype, str, Tile | Span, bool, int]] = [
         (kernel, dtype, precision, tile, is_aligned, architecture)
         for (dtype, is_aligned), buckets in BUCKETS.items()
         for _, tile in buckets
         for kernel in kernels
+        if kernel in TILED
         for precision in _precisions(kernel, dtype)
+        for architecture in architectures
+    ]
+    jobs += [
+        (kernel, dtype, "ieee", span, is_aligned, architecture)
+        for dtype, is_aligned in BUCKETS
+        for span in (span_for(*size, dtype) for size in SIZES)
+        for kernel in kernels
+        if kernel in PER_SIGNAL
         for architecture in architectures
     ]
     if n_workers == 1:
@@ -117,7 +144,7 @@ def compile_kernel(
     kernel: str,
     dtype: torch.dtype,
     precision: str,
-    tile: Tile,
+    cut: Tile | Span,
     is_aligned: bool,
     architecture: int,
 ) -> Usage:
@@ -126,7 +153,8 @@ def compile_kernel(
     ``is_aligned`` tells the compiler that M and N are multiples of 16, as Triton's launcher does.
     """
     function, flags = KERNELS[kernel]
-    constants = {**flags, "PRECISION": precision, **tile.constants}
+    constants = {**flags, "PRECISION": precision, **cut.constants}
+    constants = {key: value for key, value in constants.items() if key in function.arg_names}
     signature = {name: _type_of(name, constants, dtype) for name in function.arg_names}
     attributes = {
         (place,): [["tt.divisibility", ALIGNMENT]]
@@ -135,13 +163,13 @@ def compile_kernel(
     }
     source = ASTSource(function, signature, constexprs=constants, attrs=attributes)
     target = GPUTarget("cuda", architecture, 32)
-    compiled = triton.compile(source, target=target, options=tile.options)
+    compiled = triton.compile(source, target=target, options=cut.options)
     registers, local_bytes = _resources(compiled.asm["cubin"])
     return Usage(
         kernel,
         str(dtype).removeprefix("torch."),
         precision,
-        tile,
+        cut,
         is_aligned,
         architecture,
         registers,
@@ -153,9 +181,7 @@ def compile_kernel(
 def _type_of(name: str, constants: dict[str, Any], dtype: torch.dtype) -> str:
     if name in constants:
         return "constexpr"
-    if name == "rows_ptr":
-        return "*i64"
-    return _NUMBERS[dtype] if name.endswith("_ptr") else "i32"
+    return _POINTERS.get(name, _NUMBERS[dtype]) if name.endswith("_ptr") else "i32"
 
 
 def _resources(cubin: bytes) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from sparsedef.backends.triton.lasso_kernels import (
     _residual_kernel,
     _shrink_kernel,
 )
+from sparsedef.backends.triton.launch import grid
 from sparsedef.backends.triton.tiles import Tile
 
 _CHECK_EVERY = 10  # steps between two looks at the gap
@@ -205,11 +206,6 @@ class Iterates:
 
     def _grid(self, rows: Tensor, n_columns: int) -> tuple[int]:
         return grid(self.tile, len(rows), n_columns)
-
-
-def grid(tile: Tile, n_rows: int, n_columns: int) -> tuple[int]:
-    """One program per tile of the result."""
-    return (triton.cdiv(n_rows, tile.rows) * triton.cdiv(n_columns, tile.columns),)
 
 
 def correlate(left: Tensor, dictionary: Tensor, tile: Tile, precision: str) -> Tensor:

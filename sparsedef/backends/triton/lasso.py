@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from sparsedef.backends.memory import budget, demand
 from sparsedef.backends.slots import Solved, lay_out
 from sparsedef.backends.triton.iterates import Atoms, Iterates, correlate
+from sparsedef.backends.triton.launch import on_device
 from sparsedef.backends.triton.tiles import SMALLEST_COLUMNS, Tile, precision, tile_for
 
 
@@ -63,7 +61,7 @@ def lasso(
     is_gram, most = _plan(x, dictionary, slots, max_memory)
     outputs = Solved.empty(x, len(dictionary), slots).outputs()
     tile = tile_for(min(len(x), most), x.shape[1], len(dictionary), x.dtype)
-    with _on_device(x):
+    with on_device(x):
         atoms = _prepare(dictionary, ridge, is_gram, tile, allow_tf32)
         for start in range(0, len(x), most):
             part = slice(start, start + most)
@@ -160,8 +158,3 @@ def _step_size(dictionary: Tensor, ridge: Tensor | None) -> Tensor:
     lowest = torch.finfo(dictionary.dtype).tiny
     step: Tensor = 1 / (bound * margin).clamp_min(lowest)
     return step.to(dictionary.dtype).reshape(1)
-
-
-def _on_device(x: Tensor) -> AbstractContextManager[Any]:
-    """Makes the tensors' device current: Triton launches there (the interpreter needs none)."""
-    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
