@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmarks.problems import LassoProblem, OmpProblem
+from benchmarks.omp_problems import OmpProblem, PatchProblem
+from benchmarks.problems import LassoProblem
 
-Problem = LassoProblem | OmpProblem
+Problem = LassoProblem | OmpProblem | PatchProblem
 Call = Callable[[], Any]
 
 
@@ -24,7 +25,7 @@ class Contestant:
         accepts: Says whether it has this problem's op, rule and constraint at all.
         prepare: ``(problem, setting, threads)`` to a call without arguments: what is timed, from
             the library's own array layout to its own result.
-        to_codes: The result of that call to dense codes ``[B, N]``; not timed.
+        to_answer: The result of that call to dense codes ``[B, N]``, or to images; not timed.
         settings: Accuracy settings, loose to tight; the first that passes the gate is timed.
         most_work: Largest ``problem.work`` that is timed: beyond, it would make everybody wait.
         missing: Why it cannot run here; ``None`` when it can.
@@ -34,7 +35,7 @@ class Contestant:
     library: str
     accepts: Callable[[Problem], bool]
     prepare: Callable[[Any, Any, int], Call]
-    to_codes: Callable[[Any, Problem], Tensor]
+    to_answer: Callable[[Any, Problem], Tensor]
     settings: tuple[Any, ...] = (None,)
     most_work: float = float("inf")
     missing: str | None = None
@@ -52,6 +53,7 @@ def in_float64(contestant: Contestant, most_work: float) -> Contestant:
     """The same contestant on data in float64; converting it is not timed."""
 
     def prepare(problem: Problem, setting: Any, threads: int) -> Call:
+        assert not isinstance(problem, PatchProblem)
         x, dictionary = problem.x.double(), problem.dictionary.double()
         return contestant.prepare(replace(problem, x=x, dictionary=dictionary), setting, threads)
 

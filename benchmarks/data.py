@@ -1,4 +1,4 @@
-"""The data behind the problems: mixtures of correlated concepts, and patches of photographs.
+"""Data like text embeddings: atoms that are correlated, and mixtures of them.
 
 All signals and atoms are float32, ``x [B, M]`` and ``dictionary [N, M]`` with atoms of norm 1; the
 same arguments give the same data.
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-PATCH = 8  # pixels
 SYNONYMS = 8  # atoms of one cluster
 SPREAD = 0.8  # of synonyms around their cluster's centre, relative to the centres' own spread
 DECAY = 0.35  # of the spectrum: coordinate i has a standard deviation of i^-DECAY
@@ -70,55 +69,6 @@ def cosines(atoms: Tensor, n_sampled: int = 2048) -> tuple[float, float, float]:
     i, j = torch.triu_indices(len(some), len(some), 1)
     low, middle, high = np.quantile((some @ some.T)[i, j].numpy(), (0.05, 0.5, 0.95))
     return float(low), float(middle), float(high)
-
-
-@cache
-def patches(n_signals: int, seed: int = 0) -> Tensor:
-    """Cuts 8x8 gray patches from scikit-learn's two photographs; mean removed, spread 1.
-
-    Returns:
-        x ``[B, 64]``; patches with hardly any contrast are kept: users have them too.
-    """
-    draw = torch.Generator().manual_seed(seed)
-    images = _photographs()
-    which = torch.randint(len(images), (n_signals,), generator=draw)
-    parts = []
-    for i, image in enumerate(images):
-        count = int((which == i).sum())
-        top = torch.randint(image.shape[0] - PATCH + 1, (count, 1, 1), generator=draw)
-        left = torch.randint(image.shape[1] - PATCH + 1, (count, 1, 1), generator=draw)
-        step = torch.arange(PATCH)
-        parts.append(image[top + step[:, None], left + step].reshape(count, -1))
-    x = torch.cat(parts)[torch.randperm(n_signals, generator=draw)]
-    x = x - x.mean(dim=1, keepdim=True)
-    return x / x.std()
-
-
-@cache
-def patch_dictionary(n_atoms: int) -> Tensor:
-    """Learns atoms ``[N, 64]`` from patches by 20 rounds of k-means on lines through the origin.
-
-    Each patch belongs to the atom of largest |correlation|; each atom becomes the signed mean of
-    its patches, or a random patch when it has none. Plain, deterministic, and no peer's work.
-    """
-    x = patches(20_000, seed=1)
-    atoms = _normalize(x[x.norm(dim=1) > 1][:n_atoms])
-    for _ in range(20):
-        correlations = x @ atoms.T
-        owner = correlations.abs().argmax(dim=1)
-        sign = correlations.gather(1, owner[:, None]).sign()
-        sums = torch.zeros_like(atoms).index_add_(0, owner, sign * x)
-        is_empty = sums.norm(dim=1, keepdim=True) == 0
-        atoms = _normalize(torch.where(is_empty, atoms.roll(1, dims=0) + atoms, sums))
-    return atoms
-
-
-@cache
-def _photographs() -> list[Tensor]:
-    from sklearn.datasets import load_sample_images
-
-    images = [np.asarray(image, dtype=np.float32) for image in load_sample_images().images]
-    return [torch.from_numpy(image.mean(axis=2) / 255) for image in images]
 
 
 def _normalize(rows: Tensor) -> Tensor:

@@ -20,11 +20,13 @@ from typing import Any
 import torch
 
 import sparsedef
-from benchmarks.contestants import Problem
+from benchmarks.baselines import ompgpu_baseline
+from benchmarks.bench_omp import move
 from benchmarks.gate import GAP, GateError
 from benchmarks.machine import commit, machine
-from benchmarks.problems import LassoProblem, LassoSpec, OmpSpec
-from benchmarks.race import judge
+from benchmarks.omp_problems import OmpProblem, OmpSpec
+from benchmarks.problems import LassoProblem, LassoSpec
+from benchmarks.race import judge, product
 
 BACKENDS = ("cuda", "triton", "reference")
 ROUNDS = 10
@@ -50,6 +52,7 @@ OMP = {
     size: tuple(OmpSpec(*sizes, rule) for sizes in table for rule in ("omp", "ols"))
     for size, table in _OMP.items()
 }
+Problem = LassoProblem | OmpProblem
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,10 @@ class Candidate:
 
 
 def candidates(problem: Problem) -> Iterator[Candidate]:
-    """All backends, and for the LASSO all algorithms."""
+    """All backends, for the LASSO all algorithms; for the OMP rule the peer that has a GPU."""
+    for peer in ompgpu_baseline.CONTESTANTS:
+        if peer.accepts(problem) and peer.missing is None:
+            yield Candidate(peer.name, peer.prepare(problem, None, 0))
     for backend in BACKENDS:
         if not isinstance(problem, LassoProblem):
             yield Candidate(backend, _omp_call(problem, backend))
@@ -94,18 +100,26 @@ def _lasso_call(problem: LassoProblem, backend: str, algorithm: str) -> Callable
 
 
 def time_problem(problem: Problem, seconds: float) -> Iterator[dict[str, Any]]:
-    """Gates, then times each candidate for about ``seconds``; failures become notes."""
+    """Gates, then times each candidate for about ``seconds``; failures become notes.
+
+    First what to compare with: the product, for a pursuit with the bytes that must move besides.
+    """
+    parts = [product(problem), *([move(problem)] if isinstance(problem, OmpProblem) else [])]
+    limit = measure(lambda: [part() for part in parts], problem.x.device, seconds)
+    yield {"problem": problem.name, "name": "limit", **limit}
     for candidate in candidates(problem):
         row: dict[str, Any] = {"problem": problem.name, "name": candidate.name}
         try:
-            codes = candidate.call().to_dense(len(problem.dictionary))
+            result = candidate.call()
+            is_dense = isinstance(result, torch.Tensor)
+            codes = result if is_dense else result.to_dense(len(problem.dictionary))
             quality = judge(problem, codes)
         except GateError as error:
             yield {**row, "note": f"wrong: {error}"}
         except (sparsedef.BackendError, torch.OutOfMemoryError) as error:
             yield {**row, "note": str(error)[:300]}
         else:
-            del codes
+            del result, codes
             yield {**row, **quality.row, **measure(candidate.call, problem.x.device, seconds)}
 
 
@@ -161,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def keep_problems(specs: Sequence[OmpSpec | LassoSpec]) -> None:
         for spec in specs:
-            problem: Problem = spec.build()
+            problem = spec.build()
             x, dictionary = problem.x.to(device), problem.dictionary.to(device)
             keep(time_problem(replace(problem, x=x, dictionary=dictionary), chosen.seconds))
 

@@ -1,12 +1,14 @@
-"""What is timed: LASSO problems and pursuits on concept-like data and patches, in named sizes."""
+"""What is timed of the LASSO: concept-like data and patches, in named sizes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from benchmarks.data import PATCH, concepts, cosines, patch_dictionary, patches, raw_atoms
+from benchmarks.data import concepts, cosines, raw_atoms
+from benchmarks.photographs import PATCH, patch_dictionary, patches
 
 
 @dataclass(frozen=True)
@@ -23,26 +25,21 @@ class LassoProblem:
     nonnegative: bool = False
     cosines: tuple[float, float, float] | None = None
 
+    op: ClassVar[str] = "lasso"
+
     @property
     def work(self) -> int:
         """B x N: what a slow contestant's time grows with."""
         return len(self.x) * len(self.dictionary)
 
-
-@dataclass(frozen=True)
-class OmpProblem:
-    """At most ``n_nonzero`` atoms per signal, chosen by the rule ``selection``."""
-
-    name: str
-    x: Tensor
-    dictionary: Tensor
-    n_nonzero: int
-    selection: str
-
     @property
-    def work(self) -> int:
-        """B x N x K: what a slow contestant's time grows with."""
-        return len(self.x) * len(self.dictionary) * self.n_nonzero
+    def facts(self) -> dict[str, Any]:
+        """For the JSON."""
+        return {"alpha": self.alpha, "nonnegative": self.nonnegative, "cosines": self.cosines}
+
+    def first(self, n_signals: int, n_atoms: int | None = None) -> LassoProblem:
+        """A smaller problem of the same kind."""
+        return replace(self, x=self.x[:n_signals], dictionary=self.dictionary[:n_atoms])
 
 
 @dataclass(frozen=True)
@@ -64,33 +61,10 @@ class LassoSpec:
 
     def build(self) -> LassoProblem:
         """Makes the data; the same spec gives the same data."""
-        x, dictionary = _data(self.kind, self.n_signals, self.n_features, self.n_atoms)
+        x, dictionary = data_of(self.kind, self.n_signals, self.n_features, self.n_atoms)
         is_drawn = self.kind == "concepts"
         atoms = raw_atoms(self.n_features, self.n_atoms) if is_drawn else dictionary
         return LassoProblem(self.name, x, dictionary, self.alpha, self.nonnegative, cosines(atoms))
-
-
-@dataclass(frozen=True)
-class OmpSpec:
-    """What to build: ``kind`` is ``"concepts"`` or ``"patches"``."""
-
-    kind: str
-    n_signals: int
-    n_features: int
-    n_atoms: int
-    n_nonzero: int
-    selection: str
-
-    @property
-    def name(self) -> str:
-        """Reads ``patches M64 N256 B10000 K5 omp``."""
-        sizes = f"M{self.n_features} N{self.n_atoms} B{self.n_signals} K{self.n_nonzero}"
-        return f"{self.kind} {sizes} {self.selection}"
-
-    def build(self) -> OmpProblem:
-        """Makes the data; the same spec gives the same data."""
-        x, dictionary = _data(self.kind, self.n_signals, self.n_features, self.n_atoms)
-        return OmpProblem(self.name, x, dictionary, self.n_nonzero, self.selection)
 
 
 # alpha leaves 28 nonzeros per signal on average, found by bisection on 1,024 signals: (N, signed,
@@ -102,7 +76,7 @@ ALPHAS = (
     (4096, 0.0839, 0.0739),
     (10_000, 0.0947, 0.0848),
 )
-PATCH_ALPHAS = (0.4, 0.32)
+PATCH_ALPHAS = (0.43, 0.34)
 _BATCHES = {"small": (1, 64), "full": (1, 64, 1024, 8192)}
 _PATCHES = {"small": 1000, "full": 10_000}
 
@@ -139,25 +113,12 @@ MEMORY: dict[str, LassoSpec] = {
     "full": LassoSpec("concepts", 8192, 512, 10_000, 0.0947),
 }
 MEMORY_BOUNDS = (None, 2**27)
-_OMP: dict[str, tuple[tuple[str, int, int, int, int], ...]] = {
-    "tiny": (("patches", 16, 64, 32, 3), ("concepts", 8, 16, 32, 4)),
-    "small": (("patches", 1000, 64, 256, 5), ("concepts", 32, 512, 1024, 16)),
-    "full": (
-        ("patches", 10_000, 64, 256, 5),
-        ("patches", 100_000, 64, 256, 5),
-        ("patches", 10_000, 64, 256, 10),
-        ("patches", 100_000, 64, 256, 10),
-        ("concepts", 256, 512, 4096, 32),
-    ),
-}
-OMP: dict[str, tuple[OmpSpec, ...]] = {
-    size: tuple(OmpSpec(*sizes, rule) for sizes in table for rule in ("omp", "ols"))
-    for size, table in _OMP.items()
-}
 
 
-def _data(kind: str, n_signals: int, n_features: int, n_atoms: int) -> tuple[Tensor, Tensor]:
+def data_of(kind: str, n_signals: int, n_features: int, n_atoms: int) -> tuple[Tensor, Tensor]:
+    """Signals ``[B, M]`` and atoms ``[N, M]`` of a kind; patches have M / 64 channels."""
     if kind == "concepts":
         return concepts(n_signals, n_features, n_atoms)
-    assert n_features == PATCH**2
-    return patches(n_signals), patch_dictionary(n_atoms)
+    n_channels = n_features // PATCH**2
+    assert n_features == n_channels * PATCH**2
+    return patches(n_signals, n_channels), patch_dictionary(n_atoms, n_channels)

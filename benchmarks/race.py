@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median, quantiles
 from typing import Any
 
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.contestants import Call, Contestant, Problem
-from benchmarks.gate import GateError, Quality, judge_lasso, judge_omp
+from benchmarks.gate import GateError, Quality, judge_lasso, judge_omp, judge_patches
+from benchmarks.omp_problems import PatchProblem
 from benchmarks.problems import LassoProblem
 
 TRIAL = 256  # signals on which accuracy settings are tried, loose to tight
@@ -83,12 +84,11 @@ class Runner:
         }
 
 
-class Product:
-    """``x @ dictionary.T`` alone, into memory that is there: the limit to compare with."""
+class Beside:
+    """Work timed in the same turns that is no contestant: what to compare the contestants with."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.x, self.atoms = problem.x, problem.dictionary.T
-        self.out = self.x.new_zeros(len(self.x), len(problem.dictionary))
+    def __init__(self, call: Call) -> None:
+        self.call = call
         self.seconds: list[float] = []
         self.run()  # not counted: libraries make their buffers
         self.first_seconds = self.seconds.pop()
@@ -96,18 +96,25 @@ class Product:
     def get_ready(self) -> None:
         """As the contestants do."""
         if self.first_seconds < SHORT:
-            torch.mm(self.x, self.atoms, out=self.out)
+            self.call()
 
     def run(self) -> None:
         """One timed call."""
         start = time.perf_counter()
-        torch.mm(self.x, self.atoms, out=self.out)
+        self.call()
         self.seconds.append(time.perf_counter() - start)
 
     @property
     def median_ms(self) -> float:
         """Of all rounds."""
         return 1e3 * median(self.seconds)
+
+
+def product(problem: Problem) -> Call:
+    """``x @ dictionary.T`` alone, into memory that is there."""
+    x, atoms = problem.x, problem.dictionary.T
+    out = x.new_zeros(len(x), len(problem.dictionary))
+    return lambda: torch.mm(x, atoms, out=out)
 
 
 def _quartiles(seconds: list[float]) -> list[float]:
@@ -121,6 +128,9 @@ def race(
     threads: int,
     budget: float,
     pedantic: Callable[..., Any],
+    *,
+    across: Sequence[tuple[Contestant, Problem]] = (),
+    beside: Mapping[str, Call] | None = None,
 ) -> dict[str, Any]:
     """Runs ``ours`` and ``peers`` in turns, so that whatever the machine does hits them alike.
 
@@ -132,6 +142,9 @@ def race(
         budget: Seconds for all rounds of those that are not slow; at least 3 rounds are run.
         pedantic: pytest-benchmark's ``benchmark.pedantic``; it times ``ours`` and runs the peers,
             who time themselves, as the set-up of each round.
+        across: Contestants with the problem of another rule that they solve instead; they are
+            timed in the same turns and kept apart from the peers.
+        beside: What else is timed in the same turns, by its name in the row.
 
     Returns:
         The row for the JSON.
@@ -140,22 +153,13 @@ def race(
         GateError: Our own answer is wrong.
     """
     us = qualify(ours, problem, threads)
-    runners, notes = [], {}
-    for peer in peers:
-        if not peer.accepts(problem):
-            continue
-        note = peer.why_not(problem) or _failed.get((peer, problem.name))
-        if note is None:
-            try:
-                runners.append(qualify(peer, problem, threads))
-            except GateError as error:
-                note = _failed[peer, problem.name] = f"not timed: {error}"
-        if note is not None:
-            notes[peer.name] = note
-
-    product = Product(problem)
+    runners, notes = _qualify_all([(peer, problem) for peer in peers], threads)
+    strangers, more_notes = _qualify_all(across, threads)
+    timed = {name: Beside(call) for name, call in (beside or {}).items()}
+    timed["product_ms"] = Beside(product(problem))
     us.rounds = plan(us, runners, budget)
-    turns: list[Runner | Product] = [*runners, product]
+    plan(us, strangers, budget)
+    turns: list[Runner | Beside] = [*runners, *strangers, *timed.values()]
 
     def others() -> None:
         for runner in turns:
@@ -167,28 +171,42 @@ def race(
     pedantic(us.run, setup=others, rounds=us.rounds, iterations=1, warmup_rounds=0)
     return {
         "problem": problem.name,
-        "op": "lasso" if isinstance(problem, LassoProblem) else "omp",
+        "op": problem.op,
         "n_signals": len(problem.x),
         "n_features": problem.x.shape[1],
         "n_atoms": len(problem.dictionary),
-        **_lasso_facts(problem),
+        **problem.facts,
         "threads": threads,
         "load": round(os.getloadavg()[0], 2),
-        "product_ms": product.median_ms,
+        **{name: each.median_ms for name, each in timed.items()},
         "ours": us.row,
-        "peers": sorted((runner.row for runner in runners), key=lambda row: row["median_ms"]),
-        "notes": notes,
+        "peers": _rows(runners),
+        "across": _rows(strangers),
+        "notes": {**more_notes, **notes},
     }
 
 
-def _lasso_facts(problem: Problem) -> dict[str, Any]:
-    if not isinstance(problem, LassoProblem):
-        return {}
-    return {
-        "alpha": problem.alpha,
-        "nonnegative": problem.nonnegative,
-        "cosines": problem.cosines,
-    }
+def _qualify_all(
+    entries: Sequence[tuple[Contestant, Problem]], threads: int
+) -> tuple[list[Runner], dict[str, str]]:
+    """Those that may start, and notes for those that may not, by their names."""
+    runners, notes = [], {}
+    for contestant, problem in entries:
+        if not contestant.accepts(problem):
+            continue
+        note = contestant.why_not(problem) or _failed.get((contestant, problem.name))
+        if note is None:
+            try:
+                runners.append(qualify(contestant, problem, threads))
+            except GateError as error:
+                note = _failed[contestant, problem.name] = f"not timed: {error}"
+        if note is not None:
+            notes[contestant.name] = note
+    return runners, notes
+
+
+def _rows(runners: Sequence[Runner]) -> list[dict[str, Any]]:
+    return sorted((runner.row for runner in runners), key=lambda row: row["median_ms"])
 
 
 def plan(us: Runner, peers: Sequence[Runner], budget: float) -> int:
@@ -205,7 +223,7 @@ def plan(us: Runner, peers: Sequence[Runner], budget: float) -> int:
 
 
 def qualify(contestant: Contestant, problem: Problem, threads: int) -> Runner:
-    """Finds the loosest setting that passes, on a few signals first, then on all of them.
+    """Finds the loosest setting that passes; where there are several, on a few signals first.
 
     The sweep ends when two tighter settings do not bring the contestant closer, or after one that
     took long. For a problem that it has passed before, with other threads, it starts at what
@@ -214,7 +232,8 @@ def qualify(contestant: Contestant, problem: Problem, threads: int) -> Runner:
     Raises:
         GateError: No setting passes; the reason is that of the last one tried.
     """
-    trial = replace(problem, x=problem.x[:TRIAL])
+    trial = problem.first(TRIAL)
+    is_swept = len(contestant.settings) > 1 and len(problem.x) > TRIAL
     _warm_up(contestant, problem, threads)
     reason, best, stuck = "no setting tried", float("inf"), 0
     known = (contestant, problem.name)
@@ -222,14 +241,14 @@ def qualify(contestant: Contestant, problem: Problem, threads: int) -> Runner:
     for index, setting in enumerate(contestant.settings[first:], start=first):
         began = time.perf_counter()
         try:
-            if len(problem.x) > TRIAL and index != _passing.get(known):
+            if is_swept and index != _passing.get(known):
                 attempt = contestant.prepare(trial, setting, threads)()
-                judge(trial, contestant.to_codes(attempt, trial))
+                judge(trial, contestant.to_answer(attempt, trial))
             call = contestant.prepare(problem, setting, threads)
             start = time.perf_counter()
             result = call()
             seconds = time.perf_counter() - start
-            quality = judge(problem, contestant.to_codes(result, problem))
+            quality = judge(problem, contestant.to_answer(result, problem))
         except GateError as error:
             reason, took = str(error), time.perf_counter() - began
             if took > TOO_LONG:
@@ -248,13 +267,14 @@ def _warm_up(contestant: Contestant, problem: Problem, threads: int) -> None:
     """Runs a contestant once on very little: some compile or load at their first call."""
     kind = (contestant, type(problem))
     if kind not in _warm:
-        few = replace(problem, x=problem.x[:2], dictionary=problem.dictionary[:32])
-        contestant.prepare(few, contestant.settings[0], threads)()
+        contestant.prepare(problem.first(2, 32), contestant.settings[0], threads)()
         _warm.add(kind)
 
 
-def judge(problem: Problem, codes: Tensor) -> Quality:
+def judge(problem: Problem, answer: Tensor) -> Quality:
     """Applies the gate that belongs to the problem."""
     if isinstance(problem, LassoProblem):
-        return judge_lasso(problem, codes)
-    return judge_omp(problem, codes)
+        return judge_lasso(problem, answer)
+    if isinstance(problem, PatchProblem):
+        return judge_patches(problem, answer)
+    return judge_omp(problem, answer)

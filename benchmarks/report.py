@@ -14,16 +14,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report_lasso
+from benchmarks import report_lasso, report_omp
 
 MISSED = re.compile(
     r"(not timed: p99 of the relative duality gap )([^ ,]+), (not [^ ,]+)(, given up)?.*"
 )
 MEMORY_TITLE = "**Memory of one cold `lasso` call beyond what was there before it**"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-TITLES = {
-    "lasso": "LASSO, float32, to a relative duality gap of 1e-5",
-    "omp": "Matching pursuit, float32, each rule against peers of the same rule (SPAMS: ols)",
+PARTS = {
+    "lasso": ("LASSO, float32, to a relative duality gap of 1e-5", report_lasso.render),
+    "omp": ("Matching pursuit, float32, both selection rules", report_omp.render),
+    "patches": ("Images by patches, float32", report_omp.render_patches),
 }
 
 
@@ -32,12 +33,10 @@ def render(results: dict[str, Any]) -> str:
     rows = [row for row in results["rows"] if row.get("kind") != "memory"]
     memory = [row for row in results["rows"] if row.get("kind") == "memory"]
     parts = [_header(results)]
-    for op, title in TITLES.items():
+    for op, (title, render_part) in PARTS.items():
         own = [row for row in rows if row["op"] == op]
-        if own and op == "lasso" and "product_ms" in own[0]:
-            parts += [f"**{title}**", report_lasso.render(own)]
-        elif own:
-            parts += _tables(title, own)
+        if own:
+            parts += [f"**{title}**", render_part(own)]
     if memory:
         parts += [MEMORY_TITLE, report_lasso.describe_memory(memory)]
     notes = _notes(rows)
@@ -58,65 +57,9 @@ def _header(results: dict[str, Any]) -> str:
     return (
         f"{info['processor']}, {counts} of {info['cores']} cores for everybody, on"
         f" {info['device'].upper()}; {versions}; {timed}commit {commit['id'][:12]}{changed},"
-        f" {results['datetime'][:10]}. Median milliseconds per call [quartiles], contestants in"
-        " turns. Ratio: fastest peer / sparsedef; above 1 sparsedef is faster."
+        f" {results['datetime'][:10]}. Median milliseconds per call, contestants in turns."
+        " Ratio: fastest peer / sparsedef; above 1 sparsedef is faster."
     )
-
-
-def _tables(title: str, rows: list[dict[str, Any]]) -> list[str]:
-    """One table, or one for each thread count where there are several."""
-    counts = sorted({row.get("threads", 0) for row in rows})
-    if len(counts) < 2:
-        return ["\n".join([f"**{title}**", "", *_table(rows)])]
-    by_count = [(count, [row for row in rows if row["threads"] == count]) for count in counts]
-    return [
-        "\n".join([f"**{title}, {count} thread{'s' * (count > 1)}**", "", *_table(own)])
-        for count, own in by_count
-    ]
-
-
-def _table(rows: list[dict[str, Any]]) -> list[str]:
-    measure = rows[0]["ours"]["measure"]
-    lines = [
-        f"| problem | sparsedef | fastest peer | ratio | other peers | {measure}: ours / peer |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        ours, peers = row["ours"], row["peers"]
-        best = peers[0] if peers else None
-        cells = [
-            row["problem"].replace("|", " "),
-            f"{_time(ours)} ({ours['backend']})",
-            f"{best['name']} {_time(best)}" if best else "none",
-            _ratio(ours, best),
-            ", ".join(f"{peer['name']} {_number(peer['median_ms'])}" for peer in peers[1:]) or "-",
-            f"{_quality(ours)} / {_quality(best) if best else '-'}",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def _ratio(ours: dict[str, Any], best: dict[str, Any] | None) -> str:
-    if best is None:
-        return "-"
-    ratio = best["median_ms"] / ours["median_ms"]
-    return f"**{ratio:.1f}**" if ratio >= 1 else f"{ratio:.2f} (slower)"
-
-
-def _time(row: dict[str, Any]) -> str:
-    spread = f"{_number(row['q1_ms'])} to {_number(row['q3_ms'])}"
-    return f"{_number(row['median_ms'])} [{spread}]"
-
-
-def _number(value: float) -> str:
-    """Three significant digits, without exponents."""
-    if value >= 100:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _quality(row: dict[str, Any]) -> str:
-    return f"{row['value']:.0e}" if row["measure"] == "p99 gap" else f"{row['value']:.1%}"
 
 
 def _notes(rows: list[dict[str, Any]]) -> list[str]:
@@ -125,8 +68,7 @@ def _notes(rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         for name, note in row["notes"].items():
             found.setdefault((name, note), []).append(row)
-    if "product_ms" in rows[0]:
-        found = _merge_gaps(found)
+    found = _merge_gaps(found)
     return [f"- {name}: {note} ({_where(own)})" for (name, note), own in found.items()]
 
 
@@ -150,12 +92,11 @@ def _merge_gaps(
 
 
 def _where(rows: list[dict[str, Any]]) -> str:
-    """The problems, each once for all thread counts; of the LASSO's, those of one N together."""
+    """The problems, each once for all thread counts, those that differ in B alone together."""
     batches: dict[str, list[int]] = {}
     for row in {row["problem"]: row for row in rows}.values():
-        name, batch = row["problem"], row.get("n_signals", 0)
-        if row["op"] == "lasso" and "product_ms" in row:
-            name = name.replace(f" B{batch}", " B%s")
+        batch = row["n_signals"]
+        name = re.sub(rf" B{batch}(?= |$)", " B%s", row["problem"])
         batches.setdefault(name, []).append(batch)
     return "; ".join(
         name.replace("%s", ",".join(map(str, sorted(sizes)))) for name, sizes in batches.items()

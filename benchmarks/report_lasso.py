@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from statistics import median
-from typing import Any
 
-Row = dict[str, Any]
+from benchmarks.report_grid import Row, against, grids, number, peer_lines, thread_count
+
 LEGEND = (
     "Cells: ratio = fastest peer's ms and name / ours, then ours in units of the product"
     " `x @ dictionary.T` alone, timed in the same turns. Above 1 sparsedef is faster. `*`: fewer"
@@ -15,36 +15,18 @@ LEGEND = (
 
 
 def render(rows: list[Row]) -> str:
-    """Turns rows with ``product_ms`` into Markdown."""
-    parts = []
-    for threads in sorted({row["threads"] for row in rows}):
-        for family in dict.fromkeys(_family(row) for row in rows):
-            own = [row for row in rows if row["threads"] == threads and _family(row) == family]
-            if own:
-                parts.append("\n".join([f"*{family}, {_threads(threads)}*", "", *_grid(own)]))
-    return "\n\n".join([*parts, f"{LEGEND} {_quality(rows)}", "\n".join(_peers(rows))])
+    """Turns rows into Markdown."""
+    parts = grids(rows, _family, _line, _cell)
+    peers = (
+        (peer["name"], peer["median_ms"] / row["ours"]["median_ms"])
+        for row in rows
+        for peer in row["peers"]
+    )
+    return "\n\n".join([*parts, f"{LEGEND} {_quality(rows)}", "\n".join(peer_lines(peers))])
 
 
 def _family(row: Row) -> str:
     return f"{row['problem'].split()[0]}, M = {row['n_features']}"
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count > 1 else ''}"
-
-
-def _grid(rows: list[Row]) -> list[str]:
-    batches = sorted({row["n_signals"] for row in rows})
-    cells = {(_line(row), row["n_signals"]): _cell(row) for row in rows}
-    lines = dict.fromkeys(_line(row) for row in rows)
-    return [
-        f"| | {' | '.join(f'B = {batch}' for batch in batches)} |",
-        "|---" * (len(batches) + 1) + "|",
-        *(
-            f"| {line} | {' | '.join(cells.get((line, batch), '-') for batch in batches)} |"
-            for line in lines
-        ),
-    ]
 
 
 def _line(row: Row) -> str:
@@ -52,30 +34,7 @@ def _line(row: Row) -> str:
 
 
 def _cell(row: Row) -> str:
-    ours = row["ours"]["median_ms"]
-    products = f"{number(ours / row['product_ms'])} products"
-    if not row["peers"]:
-        return f"no peer / {number(ours)}; {products}"
-    best = row["peers"][0]
-    mark = "*" if best["rounds"] < 3 else ""
-    times = f"{number(best['median_ms'])} {best['name']}{mark} / {number(ours)}"
-    return f"{ratio(best['median_ms'] / ours)} = {times}; {products}"
-
-
-def ratio(value: float) -> str:
-    """Bold when we are faster, and a loss said to be one."""
-    if value < 1:
-        return f"{value:.2f} (slower)"
-    return f"**{value:.0f}**" if value >= 100 else f"**{value:.1f}**"
-
-
-def number(value: float) -> str:
-    """Three significant digits, without exponents."""
-    if value >= 100:
-        return f"{value:.0f}"
-    if value >= 10:
-        return f"{value:.1f}"
-    return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+    return f"{against(row)}; {number(row['ours']['median_ms'] / row['product_ms'])} products"
 
 
 def _quality(rows: list[Row]) -> str:
@@ -96,30 +55,13 @@ def _quality(rows: list[Row]) -> str:
     return f"Largest p99 gap of ours {ours:.0e}{theirs}. {'; '.join(found)}."
 
 
-def _peers(rows: list[Row]) -> list[str]:
-    """One line per peer, so that the slower ones are there too."""
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        for peer in row["peers"]:
-            times_ours = peer["median_ms"] / row["ours"]["median_ms"]
-            found.setdefault(peer["name"], []).append(times_ours)
-    lines = [
-        "| peer | rows | its time / ours: lowest | median | highest |",
-        "|---|---|---|---|---|",
-    ]
-    for name, times in sorted(found.items(), key=lambda item: median(item[1])):
-        values = " | ".join(number(value) for value in (min(times), median(times), max(times)))
-        lines.append(f"| {name} | {len(times)} | {values} |")
-    return lines if found else []
-
-
 def describe_memory(rows: Iterable[Row]) -> str:
     """One sentence for each call whose memory was measured."""
     sentences = []
     for row in rows:
         bound = row["max_memory"]
         given = "without `max_memory`" if bound is None else f"`max_memory` of {_mib(bound)}"
-        call = f"{row['problem']}, compact, {_threads(row['threads'])}, {given}"
+        call = f"{row['problem']}, compact, {thread_count(row['threads'])}, {given}"
         if row["peak_bytes"] is None:
             sentences.append(f"- {call}: {row['note']}")
             continue

@@ -9,13 +9,14 @@ from torch import Tensor
 import sparsedef
 from benchmarks.contestants import Call, Contestant, Problem
 from benchmarks.gate import GAP
-from benchmarks.problems import LassoProblem, OmpProblem
+from benchmarks.omp_problems import PatchProblem
+from benchmarks.problems import LassoProblem
 
 
 def contestant(backend: str = "auto") -> Contestant:
     """sparsedef with the automatic or a forced backend."""
     name = "sparsedef" if backend == "auto" else f"sparsedef[{backend}]"
-    return Contestant(name, "sparsedef", lambda problem: True, _Prepare(backend), _to_codes)
+    return Contestant(name, "sparsedef", lambda problem: True, _Prepare(backend), _to_answer)
 
 
 class _Prepare:
@@ -35,17 +36,20 @@ class _Prepare:
                 layout="compact",
                 backend=self.backend,
             )
-        assert isinstance(problem, OmpProblem)
+        k, rule, backend = problem.n_nonzero, problem.selection, self.backend
+        if isinstance(problem, PatchProblem):
+            images = problem.images
+            return lambda: sparsedef.patch_omp(
+                images, dictionary, k, standardize="mean", selection=rule, backend=backend
+            )
         return lambda: sparsedef.omp(
-            x,
-            dictionary,
-            problem.n_nonzero,
-            selection=problem.selection,
-            layout="compact",
-            backend=self.backend,
+            x, dictionary, k, selection=rule, layout="compact", backend=backend
         )
 
 
-def _to_codes(result: Any, problem: Problem) -> Tensor:
+def _to_answer(result: Any, problem: Problem) -> Tensor:
+    if isinstance(problem, PatchProblem):
+        images: Tensor = result.images
+        return images
     codes: Tensor = result.to_dense(len(problem.dictionary))
     return codes

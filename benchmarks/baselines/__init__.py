@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.baselines import (
     celer_baseline,
     ompgpu_baseline,
+    patch_baseline,
     skglm_baseline,
     sklearn_baseline,
     spams_baseline,
@@ -19,4 +20,5 @@ BASELINES: tuple[Contestant, ...] = (
     *skglm_baseline.CONTESTANTS,
     *torch_fista.CONTESTANTS,
     *ompgpu_baseline.CONTESTANTS,
+    *patch_baseline.CONTESTANTS,
 )

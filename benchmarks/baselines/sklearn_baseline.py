@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.contestants import Call, Contestant, Problem, missing_library
-from benchmarks.problems import LassoProblem, OmpProblem
+from benchmarks.omp_problems import OmpProblem
+from benchmarks.problems import LassoProblem
 
 _MISSING = missing_library("sklearn", "scikit-learn")
 
@@ -32,29 +33,43 @@ def _lasso(precompute: bool, problem: LassoProblem, tol: float, threads: int) ->
         tol=tol,
         max_iter=10_000,
     )
-    return _quiet(lambda: model.fit(atoms, x).coef_.copy())
+    return quiet(lambda: model.fit(atoms, x).coef_.copy())
 
 
-def _encode(problem: Problem, setting: None, threads: int) -> Call:
+def _encode(problem: LassoProblem, setting: None, threads: int) -> Call:
     from sklearn.decomposition import sparse_encode
 
     x, atoms = problem.x.numpy(), problem.dictionary.numpy()
-    if isinstance(problem, LassoProblem):
-        return _quiet(
-            lambda: sparse_encode(
-                x,
-                atoms,
-                algorithm="lasso_cd",
-                alpha=problem.alpha,
-                positive=problem.nonnegative,
-                n_jobs=None,
-            )
+    return quiet(
+        lambda: sparse_encode(
+            x,
+            atoms,
+            algorithm="lasso_cd",
+            alpha=problem.alpha,
+            positive=problem.nonnegative,
+            n_jobs=None,
         )
-    k = problem.n_nonzero
-    return _quiet(lambda: sparse_encode(x, atoms, algorithm="omp", n_nonzero_coefs=k, n_jobs=None))
+    )
 
 
-def _quiet(call: Call) -> Call:
+def _pursuit_by_gram(problem: OmpProblem, setting: None, threads: int) -> Call:
+    from sklearn.linear_model import orthogonal_mp_gram
+
+    x, atoms, k = problem.x.numpy(), problem.dictionary.numpy(), problem.n_nonzero
+    return quiet(
+        lambda: orthogonal_mp_gram(atoms @ atoms.T, atoms @ x.T, n_nonzero_coefs=k, copy_Xy=False)
+    )
+
+
+def _pursuit(problem: OmpProblem, setting: None, threads: int) -> Call:
+    """Without the Gram matrix: what one signal alone is best served by."""
+    from sklearn.linear_model import orthogonal_mp
+
+    x, atoms, k = problem.x.numpy(), problem.dictionary.numpy(), problem.n_nonzero
+    return quiet(lambda: orthogonal_mp(atoms.T, x.T, n_nonzero_coefs=k, precompute=False))
+
+
+def quiet(call: Call) -> Call:
     """Drops "did not converge" and its like: the gate says so, with a figure."""
 
     def quiet_call() -> Any:
@@ -67,6 +82,11 @@ def _quiet(call: Call) -> Call:
 
 def _to_codes(result: Any, problem: Problem) -> Tensor:
     return torch.as_tensor(result).reshape(len(problem.x), len(problem.dictionary))
+
+
+def _from_columns(result: Any, problem: Problem) -> Tensor:
+    codes = torch.as_tensor(result).reshape(len(problem.dictionary), len(problem.x))
+    return codes.T.contiguous()
 
 
 def _is_lasso(problem: Problem) -> bool:
@@ -103,13 +123,19 @@ CONTESTANTS = (
         most_work=5.5e5,
         missing=_MISSING,
     ),
-    Contestant(
-        "sklearn.sparse_encode(omp)",
-        "scikit-learn",
-        _is_omp,
-        _encode,
-        _to_codes,
-        most_work=2.6e7,
-        missing=_MISSING,
+    *(
+        Contestant(
+            f"sklearn.{function}",
+            "scikit-learn",
+            _is_omp,
+            prepare,
+            _from_columns,
+            most_work=most_work,
+            missing=_MISSING,
+        )
+        for function, prepare, most_work in (
+            ("orthogonal_mp_gram", _pursuit_by_gram, 5.2e7),
+            ("orthogonal_mp", _pursuit, 9e6),
+        )
     ),
 )

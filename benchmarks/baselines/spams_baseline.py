@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.contestants import Call, Contestant, Problem, in_float64, missing_library
-from benchmarks.problems import LassoProblem, OmpProblem
+from benchmarks.omp_problems import OmpProblem
+from benchmarks.problems import LassoProblem
 
 _MISSING = missing_library("spams", "spams-bin")
 F64_MOST_WORK = 1.1e7  # beyond, half as fast as in float32, and minutes for everybody to wait
@@ -91,8 +92,10 @@ _LASSO = tuple(
         ("spams.cd", _is_signed_lasso, _descent, (3e-5, 1e-5, 3e-6, 1e-6, 3e-7)),
     )
 )
+_OMP = Contestant("spams.omp", "spams-bin", _is_ols, _pursuit, _to_codes, missing=_MISSING)
 CONTESTANTS = (
     *_LASSO,
     *(in_float64(contestant, F64_MOST_WORK) for contestant in _LASSO),
-    Contestant("spams.omp", "spams-bin", _is_ols, _pursuit, _to_codes, missing=_MISSING),
+    _OMP,
+    in_float64(_OMP, most_work=float("inf")),
 )
