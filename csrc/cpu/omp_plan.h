@@ -58,7 +58,18 @@ struct OmpPlan {
                 divide(s, kLargestChunk);
             }
         }
-        if (bytes(s) > bound) sparsedef::refuse_memory("omp", s.max_memory, long(bytes(s)));
+        if (bytes(s) > bound) sparsedef::refuse_memory("omp", s.max_memory, least(s));
+    }
+
+    // Bytes without which nothing goes: one thread, one signal, no table
+    static long least(OmpSettings<T> s) {
+        s.n_threads = 1;
+        s.n_signals = 1;
+        s.max_memory = 0;
+        OmpPlan plan(s);
+        plan.has_gram = false;
+        plan.divide(s, 1);
+        return long(plan.bytes(s));
     }
 
     // Numbers of one signal at work: rows or directions, OLS's vector, the scratch

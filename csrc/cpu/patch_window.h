@@ -42,18 +42,6 @@ OmpSettings<T> coder_settings(const sparsedef::PatchTask<T>& task, const PatchGr
     return settings;
 }
 
-// Bytes without which the coder refuses: one thread, one signal, no Gram matrix
-template <class T>
-long least_of_coder(OmpSettings<T> settings) {
-    settings.n_threads = 1;
-    settings.n_signals = 1;
-    OmpPlan<T> plan(settings);
-    plan.has_gram = false;
-    plan.chunk = plan.group = 1;
-    const long shared = plan.n * (settings.n_features + 1);
-    return (shared + plan.thread_numbers(settings)) * long(sizeof(T)) + 8192;
-}
-
 template <class T>
 PatchWindow plan_window(const sparsedef::PatchTask<T>& task, const PatchGrid& grid, long stride) {
     const bool has_statistics = task.standard == sparsedef::PatchStandard::kZscore;
@@ -65,7 +53,7 @@ PatchWindow plan_window(const sparsedef::PatchTask<T>& task, const PatchGrid& gr
     };
     long share = task.max_memory / 2;  // the rest is the coder's
     if (task.max_memory > 0) {
-        const long coder = least_of_coder(coder_settings(task, grid));
+        const long coder = OmpPlan<T>::least(coder_settings(task, grid));
         if (task.max_memory - share < coder) share = task.max_memory - coder;
         if (bytes(1, 1) > share) {
             const long least = bytes(1, 1) + coder;

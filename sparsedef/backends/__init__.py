@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from typing import Any
 
-from sparsedef.backends.base import OPS, Backend, BackendError, Problem, Status
+from sparsedef.backends.base import HELPERS, OPS, Backend, BackendError, Problem, Status
 
 __all__ = ["BACKENDS", "OPS", "Backend", "BackendError", "Problem", "Status", "select_backend"]
 
@@ -40,6 +42,8 @@ def select_backend(problem: Problem, requested: str = "auto") -> str:
     """
     if requested == "auto":
         requested = os.environ.get(ENVIRONMENT, "auto")
+        if problem.op in HELPERS and problem.op not in _functions_of(requested):
+            requested = "auto"  # no user asked this backend for a gradient
     if requested == "auto":
         return _first_able(problem)
     if requested not in BACKENDS:
@@ -53,6 +57,10 @@ def select_backend(problem: Problem, requested: str = "auto") -> str:
             "(backend='auto' chooses one that can)"
         )
     return requested
+
+
+def _functions_of(name: str) -> Mapping[str, Callable[..., Any]]:
+    return BACKENDS[name].functions if name in BACKENDS else {}
 
 
 def _first_able(problem: Problem) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 OPS = ("lasso", "omp", "patch_omp", "support_solve", "patch_support_solve")
+HELPERS = ("support_solve", "patch_support_solve")  # of gradients: not every backend has them
 
 
 class Status(IntEnum):

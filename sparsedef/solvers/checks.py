@@ -81,7 +81,7 @@ def _check_dictionary_shape(who: str, dictionary: Tensor) -> None:
         )
 
 
-def check_unit_norm(who: str, dictionary: Tensor, tolerance: float) -> None:
+def check_unit_norm(who: str, dictionary: Tensor, tolerance: float, way_out: str) -> None:
     """Demands atoms of norm 1; atoms of norm 0 are allowed, they are never chosen."""
     if torch.compiler.is_compiling():
         return
@@ -93,8 +93,7 @@ def check_unit_norm(who: str, dictionary: Tensor, tolerance: float) -> None:
     if len(wrong):
         raise ValueError(
             f"{who}: dictionary must have atoms of norm 1, got norms from {float(norms.min()):.4g}"
-            f" to {float(norms.max()):.4g} ({len(wrong)} of {len(norms)} are wrong; pass"
-            " normalize=True to select with unit atoms and get codes for these)"
+            f" to {float(norms.max()):.4g} ({len(wrong)} of {len(norms)} are wrong; {way_out})"
         )
 
 

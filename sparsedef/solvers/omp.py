@@ -102,7 +102,8 @@ def omp(
         norms = norms.where(norms > 0, 1)
         atoms = dictionary / norms[:, None]
     else:
-        check_unit_norm("omp", dictionary, tolerance)
+        way_out = "pass normalize=True to select with unit atoms and get codes for these"
+        check_unit_norm("omp", dictionary, tolerance, way_out)
         norms, atoms = None, dictionary
     options = {"n_nonzero": n_slots, "selection": selection, "nonnegative": nonnegative}
     problem = Problem.of(

@@ -121,7 +121,8 @@ def patch_omp(
         raise ValueError(f"patch_omp: tol must be finite and >= 0, got {tol}")
     if mask is not None:
         _check_mask(mask, images)
-    check_unit_norm("patch_omp", dictionary, tolerance)
+    way_out = "torch.nn.functional.normalize(dictionary, dim=1) makes them"
+    check_unit_norm("patch_omp", dictionary, tolerance, way_out)
     n_patches = Grid.of(images, dictionary, stride).n_patches
     sizes = (images.shape[0] * n_patches, dictionary.shape[1], dictionary.shape[0])
     options = {"n_nonzero": n_nonzero, "selection": selection, "nonnegative": False}

@@ -72,6 +72,20 @@ def test_an_unknown_backend_is_a_value_error() -> None:
         omp(torch.eye(2), torch.eye(2), 1, backend="gpu")
 
 
+def test_a_backend_without_gradients_leaves_them_to_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SPARSEDEF_BACKEND names who codes; backward goes to the first that can."""
+    monkeypatch.setenv("SPARSEDEF_BACKEND", "cpp")
+    if "omp" not in BACKENDS["cpp"].functions:
+        pytest.skip("the native module is not built")
+    x = torch.ones(2, 4, requires_grad=True)
+    code = omp(x, torch.eye(4), 1)
+    code.codes.sum().backward()
+    assert code.backend == "cpp"
+    assert torch.equal(x.grad, torch.tensor([[1.0, 0, 0, 0], [1.0, 0, 0, 0]]))
+
+
 def test_the_result_names_its_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     assert omp(torch.eye(2), torch.eye(2), 1, backend="reference").backend == "reference"
     monkeypatch.setenv("SPARSEDEF_BACKEND", "reference")
