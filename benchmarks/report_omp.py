@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
@@ -10,9 +11,10 @@ from benchmarks.report_grid import Row, against, grids, number, peer_lines, rati
 FEW = 64  # signals: up to here the set-up of a call counts
 LEGEND = (
     "Cells: ratio = ms and name of the fastest peer **of the same rule** / ours; `ols:` on lines of"
-    " the OMP rule: the ratio to SPAMS, which follows **another rule**; then ours in units of the"
-    " product `x @ dictionary.T` alone, and of the limit: that product and one pass over the bytes"
-    " of residuals, indices and values. All timed in the same turns; above 1 sparsedef is faster."
+    " the OMP rule: the ratio to SPAMS, which follows **another rule** (the better of its times on"
+    " this line and its own); then ours in units of the product `x @ dictionary.T` alone, and of"
+    " the limit: that product and one pass over the bytes of residuals, indices and values. All"
+    " timed in the same turns; above 1 sparsedef is faster."
     " `*`: fewer than 3 calls, they take seconds. M = 64: 8 x 8 gray, M = 192: 8 x 8 colour."
 )
 PATCH_LEGEND = (
@@ -23,6 +25,7 @@ PATCH_LEGEND = (
 
 def render(rows: list[Row]) -> str:
     """Turns rows of signals into Markdown."""
+    rows = [_at_their_best(row, rows) for row in rows]
     parts = grids(rows, lambda row: row["problem"].split()[0], _line, _cell)
     lowest = min(row["ours"]["value"] for row in rows)
     quality = (
@@ -52,6 +55,26 @@ def _across(row: Row) -> list[str]:
         f"ols: {ratio(other['median_ms'] / row['ours']['median_ms'])}"
         for other in row.get("across", [])
     ]
+
+
+def _at_their_best(row: Row, rows: list[Row]) -> Row:
+    """Gives those of another rule the better of their times on this line and on their own.
+
+    It is the same call on the same data in the same run, but some of our line's peers leave threads
+    behind that spin for a while and slow down whoever comes next.
+    """
+    own_line = row["problem"].removesuffix(" omp") + " ols"
+    own = {
+        peer["name"]: peer["median_ms"]
+        for other in rows
+        if (other["problem"], other["threads"]) == (own_line, row["threads"])
+        for peer in other["peers"]
+    }
+    across = [
+        {**other, "median_ms": min(other["median_ms"], own.get(other["name"], math.inf))}
+        for other in row.get("across", [])
+    ]
+    return {**row, "across": across}
 
 
 def _times_ours(rows: list[Row]) -> Iterator[tuple[str, float]]:

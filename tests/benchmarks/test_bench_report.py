@@ -183,6 +183,15 @@ def test_pursuits_have_a_grid_by_threads_with_the_other_rule_marked() -> None:
     assert "At least 99.99 % of our supports are the float64 pursuit's" in two
 
 
+def test_who_follows_another_rule_is_shown_at_its_best() -> None:
+    """Slower on our line than on its own, after peers whose threads spin: no merit of ours."""
+    own_line = pursued("ols", 1.0, peers=[row("spams.omp", 2.0)])
+    others = pursued("ols", 1.0, threads=2, peers=[row("spams.omp", 0.5)])
+    table = render(results(pursued("omp", 1.0, 20.0), own_line, others))
+    assert "**20.0** = 20.0 peer0 / 1.00; ols: **2.0**" in table
+    assert "| spams.omp, another rule (ols): patches, B <= 64 | 1 | 2.00 | 2.00 | 2.00 |" in table
+
+
 def test_images_have_one_table_with_the_share_of_the_coding() -> None:
     image = {"op": "patches", "coding_ms": 4.0, "problem": "image 224x224x1 N256 K5 omp"}
     table = render(

@@ -73,14 +73,14 @@ def test_omp_in_little_memory_is_cut_and_stays_the_same(cuda, emulator, shared_b
         assert_omp_agrees(cuda["omp"](*arguments, memory), cuda["omp"](*arguments, 0))
 
 
-def test_a_gram_matrix_that_does_not_fit_is_a_reason_against_omp():
+def test_too_many_atoms_are_a_reason_against_omp():
     def reasons(n_atoms, **options):
         problem = Problem("omp", 1, 2, n_atoms, torch.float32, torch.device("cpu"), options)
         return "; ".join(BACKENDS["cuda"].why_not(problem))
 
-    assert "Gram" not in reasons(16384)
-    assert "at most 16384 atoms" in reasons(16385)
-    assert "max_memory" in reasons(4096, max_memory=1 << 24)
+    assert "atoms" not in reasons(2047)
+    assert "at most 2047 atoms" in reasons(2048)
+    assert "max_memory" in reasons(2000, max_memory=1 << 24)
     assert "max_memory" not in reasons(256, max_memory=1 << 24)
 
 

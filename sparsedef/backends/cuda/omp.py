@@ -11,7 +11,9 @@ from sparsedef.backends.cuda.precision import full_float32
 from sparsedef.backends.memory import demand
 from sparsedef.backends.pursuit import power_of_two
 
-MOST_ATOMS = 16384  # a Gram matrix of 1 GiB in float32
+# Beyond, rows over the atoms leave shared memory and every step moves more than one product does
+# (counted, not timed): Triton's turn.
+MOST_ATOMS = 2047
 _CHUNK_BYTES = 1 << 28  # correlations
 _WORKSPACE_BYTES = 1 << 28
 _MOST_GROUPS = 4096  # warps at work at once
@@ -90,7 +92,7 @@ def omp(
 def reasons(problem: Problem) -> list[str]:
     """Says why the Gram matrix of ``problem`` cannot be kept; empty if it can."""
     if problem.n_atoms > MOST_ATOMS:
-        return [f"it keeps a Gram matrix of at most {MOST_ATOMS} atoms"]
+        return [f"it keeps rows over at most {MOST_ATOMS} atoms, {problem.n_atoms} are too many"]
     max_memory = problem.options.get("max_memory", 0)
     if 0 < max_memory < 2 * problem.n_atoms**2 * problem.dtype.itemsize:
         return [f"its Gram matrix of {problem.n_atoms} atoms takes half of max_memory or more"]
