@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,9 +20,9 @@ else:
     from sparsedef.backends.cuda.lasso import lasso
     from sparsedef.backends.cuda.omp import omp
     from sparsedef.backends.cuda.omp import reasons as omp_reasons
-    from sparsedef.backends.cuda.patch_omp import patch_omp
+    from sparsedef.backends.patch_pipeline import code_patches
 
-    _functions = {"omp": omp, "patch_omp": patch_omp, "lasso": lasso}
+    _functions = {"omp": omp, "patch_omp": partial(code_patches, omp), "lasso": lasso}
     _has_kernels = bool(_C.capabilities()["cuda_architectures"])
 
 OLDEST_CAPABILITY = (8, 0)

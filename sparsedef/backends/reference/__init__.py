@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from sparsedef.backends.base import Backend, Problem
+from sparsedef.backends.patch_pipeline import code_patches
 from sparsedef.backends.reference.lasso import lasso
 from sparsedef.backends.reference.omp import omp
-from sparsedef.backends.reference.patch_omp import patch_omp, patch_support_solve
+from sparsedef.backends.reference.patch_support_solve import patch_support_solve
 from sparsedef.backends.reference.support_solve import support_solve
 
 
@@ -22,7 +25,7 @@ BACKEND = Backend(
     {
         "lasso": lasso,
         "omp": omp,
-        "patch_omp": patch_omp,
+        "patch_omp": partial(code_patches, omp),
         "support_solve": support_solve,
         "patch_support_solve": patch_support_solve,
     },

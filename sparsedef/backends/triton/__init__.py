@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any
 
 import torch
 
 from sparsedef.backends.base import Backend, Problem
+from sparsedef.backends.patch_pipeline import code_patches
 
 ALGORITHMS = ("ista", "fista")
 DTYPES = (torch.float32, torch.float64)
@@ -28,13 +29,6 @@ def _omp(*arguments: Any) -> Any:
     from sparsedef.backends.triton.omp import omp
 
     return omp(*arguments)
-
-
-def _patch_omp(*arguments: Any) -> Any:
-    """Loads the kernels at the first call; see ``sparsedef.backends.triton.patch_omp``."""
-    from sparsedef.backends.triton.patch_omp import patch_omp
-
-    return patch_omp(*arguments)
 
 
 @cache
@@ -70,4 +64,6 @@ def _device_reasons(device: torch.device) -> list[str]:
     return [f"it needs compute capability 8.0 or newer, this device has {capability}"]
 
 
-BACKEND = Backend("triton", {"lasso": _lasso, "omp": _omp, "patch_omp": _patch_omp}, _reasons)
+BACKEND = Backend(
+    "triton", {"lasso": _lasso, "omp": _omp, "patch_omp": partial(code_patches, _omp)}, _reasons
+)

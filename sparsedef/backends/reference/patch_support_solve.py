@@ -1,4 +1,4 @@
-"""Patch coding in plain torch: the pieces put together, and their gradient."""
+"""The gradient of patch coding, in plain torch."""
 
 from __future__ import annotations
 
@@ -10,29 +10,10 @@ from sparsedef.backends.base import Status
 from sparsedef.backends.patch_pipeline import (
     STD_FLOOR,
     Grid,
-    code_patches,
     images_at_once,
     standardize_patches,
 )
-from sparsedef.backends.reference.omp import omp
 from sparsedef.backends.reference.support_solve import support_solve
-
-
-def patch_omp(
-    images: Tensor,
-    dictionary: Tensor,
-    tol: float,
-    mask: Tensor | None,
-    n_nonzero: int,
-    stride: int,
-    standardize: str,
-    selection: str,
-    max_memory: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Rebuilds images from few atoms per patch; see ``sparsedef.patch_omp``."""
-    return code_patches(
-        omp, images, dictionary, tol, mask, n_nonzero, stride, standardize, selection, max_memory
-    )
 
 
 def patch_support_solve(
