@@ -101,7 +101,9 @@ struct OmpPlan {
     double bytes(const OmpSettings<T>& s) const {
         const double wide = double(n);
         const double shared = wide * (s.n_features + 1) + (has_gram ? wide * s.n_atoms : 0);
-        return (shared + double(n_threads) * thread_numbers(s)) * sizeof(T) + 4096;
+        const double found = double(chunk) * (4.0 * s.n_nonzero + 32);  // atoms, and where they are
+        return (shared + double(n_threads) * thread_numbers(s)) * sizeof(T) +
+               double(n_threads) * found + 4096;
     }
 };
 

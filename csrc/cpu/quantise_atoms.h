@@ -12,6 +12,9 @@
 namespace {
 
 constexpr int kAtomLanes = LANES_BYTES / 4;
+// Coordinates in one chain of sums, four side by side: more would round by more than kUpwards
+// allows
+constexpr long kLongestSum = 4096;
 
 // to[t] = coordinates t of the atoms from `first` on, rotated; zero where there are none
 template <class T>
@@ -74,36 +77,41 @@ void quantise_atoms(const T* dictionary, long n_atoms, long n_features, const Ro
     const IntV is_known = (peak > kSmallest - FloatV{}) & (peak < kLargest - FloatV{});
     const FloatV one = 1 - FloatV{}, safe = is_known ? peak : one;
     const FloatV scale = safe / 127, inverse = is_known ? 127 / safe : FloatV{};
-    const FloatV shift = 12582912.0f - FloatV{};  // 1.5 * 2^23: adding it rounds to an integer
-    FloatV error2[kGroup]{}, norm2[kGroup]{};
+    const FloatV shift = kToInteger - FloatV{};
+    FloatV error2{}, norm2{};
     unsigned char* to = panels + first / kPanel * kPanel * rotation.n + first % kPanel * kGroup;
-    for (long t = 0; t < rotation.n; t += kGroup) {
-        IntV four{};
-        LANES_UNROLL
-        for (int i = 0; i < kGroup; ++i) {
-            const FloatV x = load(t + i), shifted = fused(x, inverse, shift), q = shifted - shift;
-            const FloatV rest = fused_minus(q, scale, x);
-            error2[i] = fused(rest, rest, error2[i]);
-            norm2[i] = fused(q, q, norm2[i]);
-            // The low bits of `shifted` are those of q, plus 128 to make them unsigned
-            four |= (((IntV)shifted + 128) & 255) << (8 * i);
+    for (long from = 0; from < rotation.n; from += kLongestSum) {
+        const long end = rotation.n < from + kLongestSum ? rotation.n : from + kLongestSum;
+        FloatV errors2[kGroup]{}, norms2[kGroup]{};
+        for (long t = from; t < end; t += kGroup) {
+            IntV four{};
+            LANES_UNROLL
+            for (int i = 0; i < kGroup; ++i) {
+                const FloatV x = load(t + i), shifted = fused(x, inverse, shift);
+                const FloatV q = shifted - shift, rest = fused_minus(q, scale, x);
+                errors2[i] = fused(rest, rest, errors2[i]);
+                norms2[i] = fused(q, q, norms2[i]);
+                // The low bits of `shifted` are those of q, plus 128 to make them unsigned
+                four |= (((IntV)shifted + 128) & 255) << (8 * i);
+            }
+            *reinterpret_cast<UnalignedInts*>(to + t * kPanel) = four;
         }
-        *reinterpret_cast<UnalignedInts*>(to + t * kPanel) = four;
-    }
-    LANES_UNROLL
-    for (int i = 1; i < kGroup; ++i) {
-        norm2[0] = norm2[0] + norm2[i];
-        error2[0] = error2[0] + error2[i];
+        LANES_UNROLL
+        for (int i = 1; i < kGroup; ++i) {
+            norms2[0] = norms2[0] + norms2[i];
+            errors2[0] = errors2[0] + errors2[i];
+        }
+        norm2 = norm2 + norms2[0];
+        error2 = error2 + errors2[0];
     }
     for (int u = 0; u < kAtomLanes; ++u) {
-        const bool is_zero = peak[u] == 0;
-        const float norm_up = kUpwards * scale[u] * __builtin_sqrtf(norm2[0][u]);
-        float error_up = kUpwards * __builtin_sqrtf(error2[0][u]) + kRounding * norm_up;
-        if (!is_known[u]) error_up = is_zero ? 0 : kUnknown;
-        scales[first + u] = is_known[u] ? scale[u] : 0;
-        const float largest = (is_known[u] ? norm_up : 0) + error_up;  // not below |d|
+        const QuantisedVector found = is_quantised(peak[u])
+                                          ? with_bounds(scale[u], norm2[u], error2[u], 0)
+                                          : unquantised(peak[u]);
+        const float largest = found.norm + found.error;  // not below |d|
+        scales[first + u] = found.scale;
         norm = largest > norm ? largest : norm;
-        error = error_up > error ? error_up : error;
+        error = found.error > error ? found.error : error;
     }
 }
 

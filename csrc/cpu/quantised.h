@@ -65,19 +65,35 @@ constexpr float kUpwards = 1.0001f, kRounding = 2e-6f;
 // and so nothing is concluded about their products.
 constexpr float kSmallest = 1e-15f, kLargest = 1e15f, kUnknown = 1e30f;
 
+constexpr float kToInteger = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+
+// Whether a vector with this largest magnitude is quantised
+inline bool is_quantised(float peak) {
+    return peak > kSmallest && peak < kLargest;
+}
+// One that is not
+inline QuantisedVector unquantised(float peak) {
+    return {0, 0, peak == 0 ? 0 : kUnknown, 0};
+}
+// One that is, from its scale, |q|^2, |e|^2 and the sum of q
+inline QuantisedVector with_bounds(float scale, float norm2, float error2, int sum) {
+    const float norm = kUpwards * scale * __builtin_sqrtf(norm2);
+    return {scale, norm, kUpwards * __builtin_sqrtf(error2) + kRounding * norm, sum};
+}
+
 // to[t] = rint(v / scale), t < n, a multiple of 32
 inline QuantisedVector quantise(const float* v, long n, signed char* to) {
     using L = CpuLanes<float>;
     L::F peaks = L::broadcast(0);
     for (long t = 0; t < n; t += L::W) peaks = L::max(peaks, L::abs(L::load(v + t)));
     const float peak = L::hmax(peaks);
-    if (!(peak > kSmallest && peak < kLargest)) {
+    if (!is_quantised(peak)) {
         fill(to, n, static_cast<signed char>(0));
-        return {0, 0, peak == 0 ? 0 : kUnknown, 0};
+        return unquantised(peak);
     }
     const float scale = peak / 127;
     const L::F inverse = L::broadcast(127 / peak), each = L::broadcast(scale);
-    const L::F shift = L::broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+    const L::F shift = L::broadcast(kToInteger);
     L::F error2 = L::broadcast(0), norm2 = error2, sum = error2;
     for (long t = 0; t < n; t += L::W) {
         const L::F x = L::load(v + t), q = L::sub(L::fma(x, inverse, shift), shift);
@@ -90,9 +106,7 @@ inline QuantisedVector quantise(const float* v, long n, signed char* to) {
     L::F sums[4] = {norm2, error2, sum, sum};
     float total[4];
     L::hsum_each<4>(sums, total);
-    const float norm_up = kUpwards * scale * __builtin_sqrtf(total[0]);
-    const float error_up = kUpwards * __builtin_sqrtf(total[1]) + kRounding * norm_up;
-    return {scale, norm_up, error_up, int(total[2])};
+    return with_bounds(scale, total[0], total[1], int(total[2]));
 }
 
 // The product without an instruction for it: 16-bit multiplications, even and odd bytes apart

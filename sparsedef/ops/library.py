@@ -49,3 +49,14 @@ def attach_gradient(
     torch.library.register_autograd(
         f"sparsedef::{name}", backward, setup_context=setup_context, lib=_LIBRARY
     )
+
+
+def refuse_gradient(name: str) -> None:
+    """Makes the op ``name``, a gradient itself, say that it has none."""
+
+    def refuse(ctx: Any, *grads: Any) -> Any:
+        raise NotImplementedError(
+            "sparsedef: the gradient of a sparse code cannot be differentiated once more"
+        )
+
+    attach_gradient(name, refuse, lambda ctx, inputs, output: None)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sparsedef.backends import Problem, select_backend
 from sparsedef.backends.patch_pipeline import Grid
-from sparsedef.ops.library import attach_gradient, define
+from sparsedef.ops.library import attach_gradient, define, refuse_gradient
 
 
 def _fake(
@@ -72,13 +72,7 @@ _patch_support_solve: Any = define(
 )
 
 
-def _refuse(ctx: Any, *grads: Tensor | None) -> Any:
-    raise NotImplementedError(
-        "sparsedef: the gradient of a sparse code cannot be differentiated once more"
-    )
-
-
-attach_gradient("patch_support_solve", _refuse, lambda ctx, inputs, output: None)
+refuse_gradient("patch_support_solve")
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:

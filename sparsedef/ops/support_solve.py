@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sparsedef.backends import Problem, select_backend
-from sparsedef.ops.library import attach_gradient, define
+from sparsedef.ops.library import define, refuse_gradient
 
 
 def _fake(
@@ -38,13 +38,7 @@ _support_solve: Any = define(
 )
 
 
-def _refuse(ctx: Any, *grads: Tensor | None) -> Any:
-    raise NotImplementedError(
-        "sparsedef: the gradient of a sparse code cannot be differentiated once more"
-    )
-
-
-attach_gradient("support_solve", _refuse, lambda ctx, inputs, output: None)
+refuse_gradient("support_solve")
 
 
 def support_solve(
