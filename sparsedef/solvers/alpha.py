@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sparsedef.ops.library import as_given
 from sparsedef.solvers.checks import check_pair
 from sparsedef.solvers.lasso_inputs import check_weights
 
@@ -73,5 +74,6 @@ def largest_alpha(
 
 
 def _most_correlated(x: Tensor, dictionary: Tensor, nonnegative: bool) -> Tensor:
-    correlations = x @ dictionary.mT
+    with as_given(x.device):
+        correlations = x @ dictionary.mT
     return (correlations if nonnegative else correlations.abs()).argmax(dim=1)

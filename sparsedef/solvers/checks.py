@@ -13,6 +13,8 @@ import warnings
 import torch
 from torch import Tensor
 
+from sparsedef.ops.library import autocasts
+
 HALF = (torch.float16, torch.bfloat16)
 _FLOAT = (torch.float32, torch.float64, *HALF)
 
@@ -30,8 +32,13 @@ def check_tensor(who: str, name: str, value: object) -> Tensor:
     return value
 
 
-def check_pair(who: str, x: object, dictionary: object) -> tuple[Tensor, Tensor]:
-    """Demands signals ``[B, M]`` and atoms ``[N, M]`` that fit; half precision becomes float32."""
+def check_pair(
+    who: str, x: object, dictionary: object, *, reads_atoms: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Demands signals ``[B, M]`` and atoms ``[N, M]`` that fit; half precision becomes float32.
+
+    ``reads_atoms=False`` leaves it to ``check_unit_norm`` to find atoms that are not finite.
+    """
     x, dictionary = check_tensor(who, "x", x), check_tensor(who, "dictionary", dictionary)
     if x.ndim != 2:
         hint = " (pass x[None] for one signal)" if x.ndim == 1 else ""
@@ -49,15 +56,30 @@ def check_pair(who: str, x: object, dictionary: object) -> tuple[Tensor, Tensor]
             f"{who}: x and dictionary must be on one device, got {x.device} and"
             f" {dictionary.device} (dictionary.to(x.device) moves it)"
         )
+    x, dictionary = meet(x, dictionary)
     if x.dtype != dictionary.dtype:
         raise TypeError(
             f"{who}: x and dictionary must have one dtype, got {x.dtype} and {dictionary.dtype}"
             " (dictionary.to(x.dtype) converts)"
         )
-    check_dictionary(who, dictionary)
+    if reads_atoms:
+        check_dictionary(who, dictionary)
     if x.dtype in HALF:
         x, dictionary = x.float(), dictionary.float()
     return x, dictionary
+
+
+def meet(signals: Tensor, dictionary: Tensor) -> tuple[Tensor, Tensor]:
+    """Under ``torch.autocast``, makes float32 of half precision, as its own float32 ops do.
+
+    There the output of one layer is bfloat16 and the parameter of the next float32; elsewhere
+    mixed dtypes are the caller's mistake.
+    """
+    if not autocasts(signals.device):
+        return signals, dictionary
+    if signals.dtype in HALF:
+        signals = signals.float()
+    return signals, dictionary.float() if dictionary.dtype in HALF else dictionary
 
 
 def check_dictionary(who: str, dictionary: Tensor) -> None:
@@ -82,13 +104,15 @@ def _check_dictionary_shape(who: str, dictionary: Tensor) -> None:
 
 
 def check_unit_norm(who: str, dictionary: Tensor, tolerance: float, way_out: str) -> None:
-    """Demands atoms of norm 1; atoms of norm 0 are allowed, they are never chosen."""
+    """Demands finite atoms of norm 1; atoms of norm 0 are allowed, they are never chosen."""
     if torch.compiler.is_compiling():
         return
-    norms = dictionary.detach().norm(dim=1)
+    norms = torch.linalg.vector_norm(dictionary.detach(), dim=1)
     low, high = torch.aminmax(norms)
+    # False for NaN
     if low.item() >= 1 - tolerance and high.item() <= 1 + tolerance:
         return
+    check_dictionary(who, dictionary)
     wrong = norms[((norms - 1).abs() > tolerance) & (norms > 0)]
     if len(wrong):
         raise ValueError(

@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 from sparsedef import ops
 from sparsedef.backends import Status
 from sparsedef.backends.certificate import relative_gap
+from sparsedef.ops.library import as_given
 from sparsedef.solvers.lasso_inputs import Inputs, Outputs, Settings
 
 
@@ -19,9 +20,10 @@ def unroll(inputs: Inputs, settings: Settings) -> Outputs:
     x, dictionary, alpha, ridge, _ = inputs
     nonnegative, max_iter = settings.nonnegative, settings.max_iter
     is_fast = settings.algorithm == "fista"
-    codes = ops.lasso_unrolled(*inputs, nonnegative, max_iter, accelerated=is_fast)
-    residual = x - codes @ dictionary
-    with torch.no_grad():
+    with as_given(x.device):
+        codes = ops.lasso_unrolled(*inputs, nonnegative, max_iter, accelerated=is_fast)
+        residual = x - codes @ dictionary
+    with torch.no_grad(), as_given(x.device):
         correlations = residual @ dictionary.mT
         gap = relative_gap(x, residual, codes, correlations, alpha, nonnegative, ridge)
         n_iter = torch.full_like(gap, max_iter, dtype=torch.int32)

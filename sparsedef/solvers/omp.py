@@ -90,7 +90,7 @@ def omp(
     Elad, Zibulevsky, 2008, and Nguyen, Soussen, Idier, Djermoune, 2019 (``nonnegative``).
     """
     tolerance = 1e-2 if isinstance(x, Tensor) and x.dtype in HALF else 1e-3
-    x, dictionary = check_pair("omp", x, dictionary)
+    x, dictionary = check_pair("omp", x, dictionary, reads_atoms=normalize)
     check_choice("omp", "selection", selection, SELECTIONS)
     check_choice("omp", "layout", layout, LAYOUTS)
     n_slots, limits = check_support_size("omp", n_nonzero, x, dictionary)

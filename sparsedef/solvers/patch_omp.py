@@ -19,6 +19,7 @@ from sparsedef.solvers.checks import (
     check_tensor,
     check_unit_norm,
     clip_n_nonzero,
+    meet,
 )
 from sparsedef.solvers.omp import SELECTIONS
 from sparsedef.solvers.patches import check_window
@@ -163,6 +164,7 @@ def _check_images(images: object, dictionary: object) -> tuple[Tensor, Tensor, i
             f"patch_omp: images and dictionary must be on one device, got {images.device} and"
             f" {dictionary.device} (dictionary.to(images.device) moves it)"
         )
+    images, dictionary = meet(images, dictionary)
     if images.dtype != dictionary.dtype:
         raise TypeError(
             f"patch_omp: images and dictionary must have one dtype, got {images.dtype} and"

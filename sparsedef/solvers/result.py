@@ -63,7 +63,7 @@ class SparseCode(NamedTuple):
 def spread(indices: Tensor, values: Tensor, status: Tensor, n_atoms: int) -> Tensor:
     """Spreads slots over dense codes; signals without an answer are NaN throughout."""
     codes = unpack(indices, values, n_atoms)
-    is_lost = (status == int(Status.NONFINITE)) | (status == int(Status.OVERFLOW))
+    is_lost = status >= int(Status.NONFINITE)  # or OVERFLOW, the last ones
     return codes.masked_fill(is_lost[:, None], torch.nan)
 
 

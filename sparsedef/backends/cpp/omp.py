@@ -23,8 +23,8 @@ def omp(
 
     The answer is the same to the bit for every batch, number of threads and instruction set.
     """
-    x, dictionary, tol = x.contiguous(), dictionary.contiguous(), tol.to(x.dtype).contiguous()
-    limits = None if limits is None else limits.to(torch.int32).contiguous()
+    x, dictionary, tol = x.contiguous(), dictionary.contiguous(), tol.contiguous()
+    limits = None if limits is None else limits.contiguous()
     n_signals, n_features = x.shape
     indices = torch.empty((n_signals, n_nonzero), dtype=torch.int64)
     values = torch.empty((n_signals, n_nonzero), dtype=x.dtype)
