@@ -68,11 +68,18 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    from benchmarks.dictionary_problems import DICTIONARY
     from benchmarks.omp_problems import OMP, PATCHES
     from benchmarks.problems import LASSO, MEMORY, MEMORY_BOUNDS
 
     size, names = metafunc.config.getoption("--size"), metafunc.fixturenames
-    for fixture, table in (("lasso_spec", LASSO), ("omp_spec", OMP), ("patch_spec", PATCHES)):
+    tables = {
+        "lasso_spec": LASSO,
+        "omp_spec": OMP,
+        "patch_spec": PATCHES,
+        "dictionary_spec": DICTIONARY,
+    }
+    for fixture, table in tables.items():
         if fixture in names:
             metafunc.parametrize(fixture, table[size], ids=lambda spec: spec.name)
     if "memory_spec" in names:

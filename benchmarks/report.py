@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report_lasso, report_omp
+from benchmarks import report_dictionary, report_lasso, report_omp
 
 MISSED = re.compile(
     r"(not timed: p99 of the relative duality gap )([^ ,]+), (not [^ ,]+)(, given up)?.*"
@@ -25,6 +25,7 @@ PARTS = {
     "lasso": ("LASSO, float32, to a relative duality gap of 1e-5", report_lasso.render),
     "omp": ("Matching pursuit, float32, both selection rules", report_omp.render),
     "patches": ("Images by patches, float32", report_omp.render_patches),
+    "dictionary": ("Dictionary learning, float32", report_dictionary.render),
 }
 
 

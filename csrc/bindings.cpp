@@ -115,6 +115,24 @@ void proximal_gap_cpu(Address x, Address residual, Address codes, Address correl
         is_nonnegative, n_threads});
 }
 
+template <class T>
+void code_statistics_cpu(Address x, Address indices, Address values, Address gram, Address cross,
+                         Address usage, long n_signals, long n_features, long n_atoms, long n_slots,
+                         int n_threads) {
+    sparsedef::active_kernels().code_statistics(sparsedef::CodeStatisticsTask<T>{
+        at<const T>(x), at<const std::int64_t>(indices), at<const T>(values), at<T>(gram),
+        at<T>(cross), at<T>(usage), n_signals, n_features, n_atoms, n_slots, n_threads});
+}
+
+template <class T>
+void update_atoms_cpu(Address dictionary, Address gram, Address cross, Address updated,
+                      long n_atoms, long n_features, int n_passes, bool is_nonnegative,
+                      bool is_unit, int n_threads) {
+    sparsedef::active_kernels().update_atoms(sparsedef::UpdateAtomsTask<T>{
+        at<const T>(dictionary), at<const T>(gram), at<const T>(cross), at<T>(updated), n_atoms,
+        n_features, n_passes, is_nonnegative, is_unit, n_threads});
+}
+
 void define_cpu(py::module_& module) {
     using namespace py::literals;
     using NoGil = py::call_guard<py::gil_scoped_release>;
@@ -157,6 +175,20 @@ void define_cpu(py::module_& module) {
     };
     proximal_gap("proximal_gap_cpu_float", &proximal_gap_cpu<float>);
     proximal_gap("proximal_gap_cpu_double", &proximal_gap_cpu<double>);
+    const auto code_statistics = [&](const char* name, auto function) {
+        module.def(name, function, NoGil(), py::kw_only(), "x"_a, "indices"_a, "values"_a, "gram"_a,
+                   "cross"_a, "usage"_a, "n_signals"_a, "n_features"_a, "n_atoms"_a, "n_slots"_a,
+                   "n_threads"_a);
+    };
+    code_statistics("code_statistics_cpu_float", &code_statistics_cpu<float>);
+    code_statistics("code_statistics_cpu_double", &code_statistics_cpu<double>);
+    const auto update_atoms = [&](const char* name, auto function) {
+        module.def(name, function, NoGil(), py::kw_only(), "dictionary"_a, "gram"_a, "cross"_a,
+                   "updated"_a, "n_atoms"_a, "n_features"_a, "n_passes"_a, "is_nonnegative"_a,
+                   "is_unit"_a, "n_threads"_a);
+    };
+    update_atoms("update_atoms_cpu_float", &update_atoms_cpu<float>);
+    update_atoms("update_atoms_cpu_double", &update_atoms_cpu<double>);
 }
 
 #ifdef SPARSEDEF_CUDA_ARCHITECTURES

@@ -105,12 +105,41 @@ def proximal_gap_cpu_float(
     is_nonnegative: bool,
     n_threads: int,
 ) -> None: ...
+def code_statistics_cpu_float(
+    *,
+    x: int,
+    indices: int,
+    values: int,
+    gram: int,
+    cross: int,
+    usage: int,
+    n_signals: int,
+    n_features: int,
+    n_atoms: int,
+    n_slots: int,
+    n_threads: int,
+) -> None: ...
+def update_atoms_cpu_float(
+    *,
+    dictionary: int,
+    gram: int,
+    cross: int,
+    updated: int,
+    n_atoms: int,
+    n_features: int,
+    n_passes: int,
+    is_nonnegative: bool,
+    is_unit: bool,
+    n_threads: int,
+) -> None: ...
 
 omp_cpu_double = omp_cpu_float
 patch_omp_cpu_double = patch_omp_cpu_float
 lasso_cpu_double = lasso_cpu_float
 proximal_step_cpu_double = proximal_step_cpu_float
 proximal_gap_cpu_double = proximal_gap_cpu_float
+code_statistics_cpu_double = code_statistics_cpu_float
+update_atoms_cpu_double = update_atoms_cpu_float
 
 # Only in builds with CUDA
 

@@ -4,24 +4,29 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#define SPARSEDEF_DECLARE(ISA)                           \
-    namespace sparsedef::ISA {                           \
-    void omp(const OmpTask<float>&);                     \
-    void omp(const OmpTask<double>&);                    \
-    void patch_omp(const PatchTask<float>&);             \
-    void patch_omp(const PatchTask<double>&);            \
-    void lasso(const LassoTask<float>&);                 \
-    void lasso(const LassoTask<double>&);                \
-    void proximal_step(const ProximalStepTask<float>&);  \
-    void proximal_step(const ProximalStepTask<double>&); \
-    void proximal_gap(const ProximalGapTask<float>&);    \
-    void proximal_gap(const ProximalGapTask<double>&);   \
+#define SPARSEDEF_DECLARE(ISA)                               \
+    namespace sparsedef::ISA {                               \
+    void omp(const OmpTask<float>&);                         \
+    void omp(const OmpTask<double>&);                        \
+    void patch_omp(const PatchTask<float>&);                 \
+    void patch_omp(const PatchTask<double>&);                \
+    void lasso(const LassoTask<float>&);                     \
+    void lasso(const LassoTask<double>&);                    \
+    void proximal_step(const ProximalStepTask<float>&);      \
+    void proximal_step(const ProximalStepTask<double>&);     \
+    void proximal_gap(const ProximalGapTask<float>&);        \
+    void proximal_gap(const ProximalGapTask<double>&);       \
+    void code_statistics(const CodeStatisticsTask<float>&);  \
+    void code_statistics(const CodeStatisticsTask<double>&); \
+    void update_atoms(const UpdateAtomsTask<float>&);        \
+    void update_atoms(const UpdateAtomsTask<double>&);       \
     }
-#define SPARSEDEF_KERNELS(NAME, ISA, SUPPORTED, HAS_VNNI)                                    \
-    Kernels {                                                                                \
-        #NAME, [] { return bool(SUPPORTED); }, HAS_VNNI, ISA::omp, ISA::omp, ISA::patch_omp, \
-            ISA::patch_omp, ISA::lasso, ISA::lasso, ISA::proximal_step, ISA::proximal_step,  \
-            ISA::proximal_gap, ISA::proximal_gap                                             \
+#define SPARSEDEF_KERNELS(NAME, ISA, SUPPORTED, HAS_VNNI)                                     \
+    Kernels {                                                                                 \
+        #NAME, [] { return bool(SUPPORTED); }, HAS_VNNI, ISA::omp, ISA::omp, ISA::patch_omp,  \
+            ISA::patch_omp, ISA::lasso, ISA::lasso, ISA::proximal_step, ISA::proximal_step,   \
+            ISA::proximal_gap, ISA::proximal_gap, ISA::code_statistics, ISA::code_statistics, \
+            ISA::update_atoms, ISA::update_atoms                                              \
     }
 
 SPARSEDEF_DECLARE(baseline)

@@ -21,6 +21,10 @@ struct Kernels {
     void (*proximal_step_double)(const ProximalStepTask<double>&);
     void (*proximal_gap_float)(const ProximalGapTask<float>&);
     void (*proximal_gap_double)(const ProximalGapTask<double>&);
+    void (*code_statistics_float)(const CodeStatisticsTask<float>&);
+    void (*code_statistics_double)(const CodeStatisticsTask<double>&);
+    void (*update_atoms_float)(const UpdateAtomsTask<float>&);
+    void (*update_atoms_double)(const UpdateAtomsTask<double>&);
 
     void omp(const OmpTask<float>& task) const {
         omp_float(task);
@@ -53,6 +57,18 @@ struct Kernels {
     }
     void proximal_gap(const ProximalGapTask<double>& task) const {
         proximal_gap_double(task);
+    }
+    void code_statistics(const CodeStatisticsTask<float>& task) const {
+        code_statistics_float(task);
+    }
+    void code_statistics(const CodeStatisticsTask<double>& task) const {
+        code_statistics_double(task);
+    }
+    void update_atoms(const UpdateAtomsTask<float>& task) const {
+        update_atoms_float(task);
+    }
+    void update_atoms(const UpdateAtomsTask<double>& task) const {
+        update_atoms_double(task);
     }
 };
 

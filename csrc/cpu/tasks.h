@@ -101,4 +101,30 @@ struct ProximalGapTask {
     int n_threads;
 };
 
+// Unused slots have index -1.
+template <class T>
+struct CodeStatisticsTask {
+    const T* x;                   // [B, M]
+    const std::int64_t* indices;  // [B, slots]
+    const T* values;              // [B, slots]
+    T* gram;                      // [N, N] out, Z^T Z
+    T* cross;                     // [N, M] out, Z^T X
+    T* usage;                     // [N] out, nonzero codes of each atom
+    long n_signals, n_features, n_atoms, n_slots;
+    int n_threads;
+};
+
+template <class T>
+struct UpdateAtomsTask {
+    const T* dictionary;  // [N, M]
+    const T* gram;        // [N, N] A, symmetric
+    const T* cross;       // [N, M] B
+    T* updated;           // [N, M] out
+    long n_atoms, n_features;
+    int n_passes;
+    bool is_nonnegative;
+    bool is_unit;  // norm 1, else at most 1
+    int n_threads;
+};
+
 }  // namespace sparsedef

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-OPS = ("lasso", "omp", "patch_omp", "support_solve", "patch_support_solve")
-HELPERS = ("support_solve", "patch_support_solve")  # of gradients: not every backend has them
+# Of gradients and of learning: not every backend has them.
+HELPERS = ("support_solve", "patch_support_solve", "code_statistics", "update_atoms")
+OPS = ("lasso", "omp", "patch_omp", *HELPERS)
 
 
 class Status(IntEnum):
@@ -27,6 +28,7 @@ class Status(IntEnum):
     CONVERGED = 0
     MAX_ITER = 1
     EXHAUSTED = 2
+    # From here on there is no answer at all.
     NONFINITE = 3
     OVERFLOW = 4
 

@@ -102,6 +102,29 @@ void run_proximal(const Shape& shape, int n_threads) {
     }
 }
 
+template <class T>
+void run_learning(const Shape& shape, int n_threads) {
+    std::mt19937 random(7);
+    const long n_signals = shape.n_signals, n_features = shape.n_features, n_atoms = shape.n_atoms;
+    const long n_slots = shape.n_nonzero;
+    const std::vector<T> x = gaussian<T>(n_signals * n_features, random);
+    const std::vector<T> dictionary = unit_atoms<T>(shape, random);
+    std::vector<T> values = gaussian<T>(n_signals * n_slots, random);
+    std::vector<std::int64_t> indices(values.size());
+    for (std::int64_t& index : indices) index = long(random() % (n_atoms + 1)) - 1;
+    std::vector<T> gram(n_atoms * n_atoms), cross(dictionary.size()), usage(n_atoms);
+    std::vector<T> updated(dictionary.size());
+    const sparsedef::Kernels& kernels = sparsedef::active_kernels();
+    kernels.code_statistics(sparsedef::CodeStatisticsTask<T>{
+        x.data(), indices.data(), values.data(), gram.data(), cross.data(), usage.data(), n_signals,
+        n_features, n_atoms, n_slots, n_threads});
+    for (const bool is_unit : {false, true}) {
+        kernels.update_atoms(sparsedef::UpdateAtomsTask<T>{
+            dictionary.data(), gram.data(), cross.data(), updated.data(), n_atoms, n_features, 2,
+            is_unit, is_unit, n_threads});
+    }
+}
+
 struct Picture {
     long n_images, n_channels, height, width, size, stride;
 };
@@ -170,6 +193,8 @@ int main() {
                 run<double>(shape, n_threads);
                 run_proximal<float>(shape, n_threads);
                 run_proximal<double>(shape, n_threads);
+                run_learning<float>(shape, n_threads);
+                run_learning<double>(shape, n_threads);
             }
         }
         for (const Picture& picture : pictures) {

@@ -10,6 +10,7 @@ import pytest
 
 HERE = Path(__file__).parent
 CPU = HERE.parents[1] / "csrc" / "cpu"
+KERNELS = ("omp", "patches", "lasso", "proximal", "code_statistics", "update_atoms")
 ISAS = {
     "baseline": [],
     "avx2": ["-mavx2", "-mfma"],
@@ -35,7 +36,7 @@ def test_the_kernels_are_clean_under_sanitizers(tmp_path):
     is_x86 = platform.machine() in ("x86_64", "AMD64")
     objects = []
     for isa, options in ISAS.items() if is_x86 else [("baseline", [])]:
-        for source in ("omp", "patches", "lasso", "proximal"):
+        for source in KERNELS:
             objects.append(tmp_path / f"{source}_{isa}.o")
             command = [compiler, *flags, *options, f"-DSPARSEDEF_ISA={isa}"]
             subprocess.run([*command, "-c", CPU / f"{source}.cpp", "-o", objects[-1]], check=True)

@@ -16,11 +16,19 @@ try:
 except ImportError as error:
     _broken = f"the native module does not load: {error}"
 else:
+    from sparsedef.backends.cpp.code_statistics import code_statistics
     from sparsedef.backends.cpp.lasso import lasso
     from sparsedef.backends.cpp.omp import omp
     from sparsedef.backends.cpp.patch_omp import patch_omp
+    from sparsedef.backends.cpp.update_atoms import update_atoms
 
-    _functions = {"omp": omp, "patch_omp": patch_omp, "lasso": lasso}
+    _functions = {
+        "omp": omp,
+        "patch_omp": patch_omp,
+        "lasso": lasso,
+        "code_statistics": code_statistics,
+        "update_atoms": update_atoms,
+    }
 
 
 def _reasons(problem: Problem) -> list[str]:
