@@ -13,6 +13,7 @@ from sparsedef.solvers import (
     merge_patches,
     omp,
     patch_omp,
+    sparse_encode,
 )
 from sparsedef.version import __version__
 
@@ -32,4 +33,5 @@ __all__ = [
     "omp",
     "patch_omp",
     "show_config",
+    "sparse_encode",
 ]

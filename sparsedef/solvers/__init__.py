@@ -7,6 +7,7 @@ from sparsedef.solvers.omp import omp
 from sparsedef.solvers.patch_omp import PatchCode, patch_omp
 from sparsedef.solvers.patches import extract_patches, merge_patches
 from sparsedef.solvers.result import SparseCode
+from sparsedef.solvers.sparse_encode import sparse_encode
 
 __all__ = [
     "LassoPath",
@@ -19,4 +20,5 @@ __all__ = [
     "merge_patches",
     "omp",
     "patch_omp",
+    "sparse_encode",
 ]
