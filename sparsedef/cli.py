@@ -15,9 +15,13 @@ from sparsedef import config
 from sparsedef.backends import ORDER
 from sparsedef.version import __version__
 
-BENCHES = {op: [f"bench_{op}.py"] for op in ("lasso", "omp", "patches")}
+BENCHES = {op: [f"bench_{op}.py"] for op in ("lasso", "omp", "patches", "dictionary")}
 BENCHES["all"] = [name for names in BENCHES.values() for name in names]
 SIZES = ("tiny", "small", "full")
+STREAMS = {
+    "encode": "find the sparse code of every row of files of any size; resumes, shards",
+    "learn": "learn a dictionary from files of any size; resumes, shards",
+}
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 NEEDED = {"pytest": "pytest", "pytest_benchmark": "pytest-benchmark", "sklearn": "scikit-learn"}
 # In the checkout's folder, but with the sparsedef that was asked, installed or not.
@@ -43,12 +47,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_demo_arguments(demo)
     bench = commands.add_parser("bench", help="time the solvers against their peers, checked first")
     _add_bench_arguments(bench)
+    for verb, about in STREAMS.items():
+        _add_stream_arguments(verb, commands.add_parser(verb, help=about))
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "doctor":
             return 0 if config.doctor() else 1
         if arguments.command == "bench":
             return _bench(arguments)
+        if arguments.command in STREAMS:
+            from sparsedef.streams import command
+
+            return command.run(arguments.command, arguments)
         from sparsedef.demo import main as run_demo
 
         return run_demo(arguments)
@@ -61,6 +71,12 @@ def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     from sparsedef.demo import add_arguments
 
     add_arguments(parser)
+
+
+def _add_stream_arguments(verb: str, parser: argparse.ArgumentParser) -> None:
+    from sparsedef.streams import command
+
+    command.add_arguments(verb, parser)
 
 
 def _add_bench_arguments(parser: argparse.ArgumentParser) -> None:
