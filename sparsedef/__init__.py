@@ -1,5 +1,6 @@
 """Batched sparse coding with certificates and gradients, and honest adversarial defenses."""
 
+from sparsedef import learning, nn, sae
 from sparsedef.backends import BackendError, Status
 from sparsedef.config import backends, show_config
 from sparsedef.solvers import (
@@ -29,9 +30,12 @@ __all__ = [
     "extract_patches",
     "lasso",
     "lasso_path",
+    "learning",
     "merge_patches",
+    "nn",
     "omp",
     "patch_omp",
+    "sae",
     "show_config",
     "sparse_encode",
 ]

@@ -11,8 +11,8 @@ import sparsedef
 
 PUBLIC = [
     "BackendError", "LassoPath", "PatchCode", "SparseCode", "Status", "__version__", "alpha_max",
-    "backends", "extract_patches", "lasso", "lasso_path", "merge_patches", "omp", "patch_omp",
-    "show_config", "sparse_encode",
+    "backends", "extract_patches", "lasso", "lasso_path", "learning", "merge_patches", "nn", "omp",
+    "patch_omp", "sae", "show_config", "sparse_encode",
 ]  # fmt: skip
 FUNCTIONS = [name for name in PUBLIC if inspect.isfunction(getattr(sparsedef, name))]
 

@@ -18,7 +18,7 @@ FLOORS = {
     "ops": 3,
     "testing": 3,
     "backends": 2,
-    "version": 1, "_C": 0,
+    "version": 1, "whole_file": 1, "_C": 0,
 }  # fmt: skip
 SHARED = {
     "base",

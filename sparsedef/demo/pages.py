@@ -24,10 +24,10 @@ from sparsedef.evaluation import (
     find_flags,
     read,
     worst_cases,
-    write_atomically,
 )
 from sparsedef.evaluation.report import Report, TaskReport, chart, render
 from sparsedef.evaluation.rows import ADAPTIVE_WARM, CLEAN, GRAY_BOX, describe_strength
+from sparsedef.whole_file import whole_file
 
 Images = dict[tuple[str, str, float], Tensor]  # (task, target, strength) of BIM -> first images
 
@@ -160,7 +160,8 @@ def write_pages(
     """Writes ``results.json`` and ``report.html`` to ``out``; returns the flags."""
     values = results(plan, versions, benches, rows)
     text = json.dumps(values, indent=1) + "\n"
-    write_atomically(out / "results.json", lambda path: path.write_text(text, encoding="utf-8"))
+    with whole_file(out / "results.json") as draft:
+        draft.write_text(text, encoding="utf-8")
     flags = find_flags(rows)
     details = [
         ("Settings", [(key, json.dumps(value)) for key, value in plan.to_json().items()]),
@@ -180,5 +181,6 @@ def write_pages(
         caveats=[*CAVEATS, *([CAVEAT_PHOTOGRAPHS] if "photographs" in benches else [])],
     )
     page = render(report)
-    write_atomically(out / "report.html", lambda path: path.write_text(page, encoding="utf-8"))
+    with whole_file(out / "report.html") as draft:
+        draft.write_text(page, encoding="utf-8")
     return flags

@@ -1,6 +1,6 @@
 """From attacks to an honest table: intervals, worst cases, sanity flags, a report."""
 
-from sparsedef.evaluation.cache import Cache, source_digest, write_atomically
+from sparsedef.evaluation.cache import Cache, source_digest
 from sparsedef.evaluation.flags import Flag, find_flags
 from sparsedef.evaluation.metrics import Interval, paired_excess, wilson_interval
 from sparsedef.evaluation.reading import Reading, read
@@ -22,5 +22,4 @@ __all__ = [
     "source_digest",
     "wilson_interval",
     "worst_cases",
-    "write_atomically",
 ]

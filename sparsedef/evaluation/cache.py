@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,22 +11,7 @@ from typing import Any
 
 import torch
 
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file such that ``path`` is either the old file or the whole new one.
-
-    Args:
-        path: Where the file shall be; its folder is made if need be.
-        write: Writes to the path that it is given, a temporary name in the same folder.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+from sparsedef.whole_file import whole_file
 
 
 def digest(settings: Mapping[str, Any]) -> str:
@@ -90,5 +73,7 @@ class Cache:
                     stacklevel=2,
                 )
         result = compute()
-        write_atomically(path, lambda temporary: torch.save(result, temporary))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as draft:
+            torch.save(result, draft)
         return result

@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from sparsedef.backends import BACKENDS, Problem, select_backend
 from sparsedef.learning.ranks import Ranks
+from sparsedef.ops.library import as_given
 from sparsedef.solvers.checks import check_dictionary, check_tensor
 
 SPARE = 2  # rows looked at for each atom wanted: some are zero
@@ -87,7 +88,8 @@ def code_statistics(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gives Z^T Z ``[N, N]``, Z^T X ``[N, M]`` and each atom's uses ``[N]``, of compact codes."""
     function = _serving("code_statistics", x, n_atoms, backend)
-    return function(x, indices, values, n_atoms)
+    with as_given(x.device):
+        return function(x, indices, values, n_atoms)
 
 
 def update_atoms(
@@ -95,7 +97,8 @@ def update_atoms(
 ) -> Tensor:
     """Moves each atom in turn to its best place; the reference's ``update_atoms`` says how."""
     function = _serving("update_atoms", cross, len(atoms), backend)
-    return function(atoms, gram, cross, nonnegative, unit, 1)
+    with as_given(cross.device):
+        return function(atoms, gram, cross, nonnegative, unit, 1)
 
 
 def _serving(op: str, x: Tensor, n_atoms: int, backend: str) -> Any:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sparsedef.learning.ranks import Ranks
+from sparsedef.whole_file import whole_file
 
 State = dict[str, Any]
 _SAMPLED = 16  # rows in the fingerprint of data
@@ -21,16 +21,8 @@ def write(path: str | os.PathLike[str], state: State) -> None:
     """Writes to a new file beside ``path`` first, so that a stop leaves the old one whole."""
     kept = io.BytesIO()  # torch puts the name of a file that it opens itself into its bytes
     torch.save(state, kept)
-    target = Path(path)
-    new = target.with_name(f".{target.name}.{os.getpid()}.new")
-    try:
-        with new.open("wb") as file:
-            file.write(kept.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, target)
-    finally:
-        new.unlink(missing_ok=True)
+    with whole_file(path) as draft:
+        draft.write_bytes(kept.getvalue())
 
 
 def read(path: str | os.PathLike[str], device: torch.device | str | None = None) -> State:

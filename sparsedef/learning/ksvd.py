@@ -15,6 +15,7 @@ from sparsedef.learning.coding import Coding, check_signals
 from sparsedef.learning.learner import Learner, check_flags, progress_bar
 from sparsedef.learning.ranks import ALONE
 from sparsedef.learning.shards import epoch_order
+from sparsedef.ops.library import as_given
 from sparsedef.solvers.checks import check_count
 
 TWINS = 0.99  # cosine of two atoms from which on the later one is given up
@@ -133,7 +134,8 @@ class KSVD(Learner):
             self._dictionary = self._first(who, x)
         with progress_bar(progress, self.n_iter, self._n_done, "round") as bar:
             while self._n_done < self.n_iter:
-                self._round(x)
+                with as_given(x.device):
+                    self._round(x)
                 bar.update(1)
                 bar.set_postfix(objective=f"{self.objective[-1][1]:.4g}", refresh=False)
                 if checkpoint is not None:

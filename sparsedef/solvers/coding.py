@@ -13,6 +13,7 @@ from torch import Tensor
 from sparsedef import ops
 from sparsedef.backends import Problem, Status, select_backend
 from sparsedef.backends.shrinkage import soft_threshold
+from sparsedef.ops.library import as_given
 from sparsedef.solvers.checks import check_choice, check_per_signal, clip_n_nonzero
 from sparsedef.solvers.lasso import lasso
 from sparsedef.solvers.least_angle import least_angle
@@ -156,7 +157,10 @@ def _by_least_angle(x: Tensor, dictionary: Tensor, how: Request) -> tuple[Tensor
 
 def _by_threshold(x: Tensor, dictionary: Tensor, how: Request) -> tuple[Tensor, Tensor]:
     """Soft threshold of the correlations: the LASSO's code if the atoms were orthonormal."""
-    correlations = x @ dictionary.mT if how.correlations is None else how.correlations
+    correlations = how.correlations
+    if correlations is None:
+        with as_given(x.device):
+            correlations = x @ dictionary.mT
     alpha = check_per_signal(how.who, "alpha", 1.0 if how.alpha is None else how.alpha, x)
     return soft_threshold(correlations, alpha[:, None], how.positive), _ended(x)
 

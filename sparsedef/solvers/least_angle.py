@@ -8,6 +8,7 @@ from torch import Tensor
 from sparsedef.backends.memory import budget
 from sparsedef.backends.pursuit import dependence_level, power_of_two, rounding_level
 from sparsedef.backends.reference.pursuit import Pursuit
+from sparsedef.ops.library import as_given
 
 
 @torch.no_grad()
@@ -36,7 +37,8 @@ def least_angle(x: Tensor, dictionary: Tensor, n_steps: int) -> Tensor:
     # About eight tensors of [B, N], two of [B, K, M] and one of [B, K, K].
     needed = 8 * n_atoms + (n_steps + 1) * (2 * n_features + n_steps)
     n_rows = max(1, budget(0, x, n_atoms) // needed)
-    parts = [_walk(part, dictionary, n_steps) for part in x.split(n_rows)]
+    with as_given(x.device):
+        parts = [_walk(part, dictionary, n_steps) for part in x.split(n_rows)]
     return torch.cat(parts)
 
 

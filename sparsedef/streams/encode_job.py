@@ -18,7 +18,7 @@ from sparsedef.streams.plan import Plan, check_same, digest, made_by, read_json,
 from sparsedef.streams.progress import show_progress
 from sparsedef.streams.ranks import Processes
 from sparsedef.streams.sources import Signals
-from sparsedef.streams.tensor_file import remove_leftovers
+from sparsedef.whole_file import remove_leftovers
 
 PLAN = "plan.json"
 SHARD_ROWS, CHUNK_ROWS = 65536, 8192

@@ -15,12 +15,14 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from sparsedef.learning import OnlineLearner
+from sparsedef.learning.checkpoint import write
 from sparsedef.streams.plan import Plan, check_same, made_by, read_json, write_json
 from sparsedef.streams.progress import show_progress
 from sparsedef.streams.ranks import Processes
 from sparsedef.streams.row_order import RowOrder, read_ranges
 from sparsedef.streams.sources import Signals
-from sparsedef.streams.tensor_file import remove_leftovers, replace_file, write_tensors
+from sparsedef.streams.tensor_file import write_tensors
+from sparsedef.whole_file import remove_leftovers, whole_file
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,8 @@ class LearnJob:
                     written = time.monotonic()
 
     def _write_checkpoint(self, step: int) -> None:
-        kept = BytesIO()  # torch puts the name of a file that it opens itself into its bytes
         state = self.learner.state_dict()
-        torch.save({"plan": json.dumps(self.plan), "step": step, "learner": state}, kept)
-        replace_file(self.checkpoint, lambda file: file.write(kept.getbuffer()))
+        write(self.checkpoint, {"plan": json.dumps(self.plan), "step": step, "learner": state})
 
     def finish(self) -> None:
         """Writes the dictionary, then what tells about it; the checkpoint goes.
@@ -145,7 +145,8 @@ class LearnJob:
         atoms = self.learner.dictionary
         array = atoms.cpu().numpy()
         if self.out.suffix == ".npy":
-            replace_file(self.out, lambda file: np.save(file, array))
+            with whole_file(self.out) as draft, draft.open("wb") as file:
+                np.save(file, array)
         else:
             write_tensors(self.out, {"dictionary": [array]}, {})
         about: dict[str, Any] = {

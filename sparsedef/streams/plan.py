@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from sparsedef.streams.tensor_file import replace_file
 from sparsedef.version import __version__
+from sparsedef.whole_file import whole_file
 
 Plan = dict[str, Any]
 
@@ -24,7 +24,8 @@ def made_by(backend: str) -> str:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes plain values as a text that depends on nothing else."""
     text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-    replace_file(path, lambda file: file.write(text.encode()))
+    with whole_file(path) as draft:
+        draft.write_bytes(text.encode())
 
 
 def digest(plan: Plan) -> str:

@@ -9,16 +9,16 @@ Source: the safetensors format, https://github.com/huggingface/safetensors.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sparsedef.whole_file import whole_file
 
 # bfloat16 is unknown to numpy: its bits are kept in int16, and torch reads them.
 DTYPES = {
@@ -108,36 +108,8 @@ def write_tensors(
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
 
-    def write(file: BinaryIO) -> None:
+    with whole_file(path) as draft, draft.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for parts in tensors.values():
             for part in parts:
                 file.write(np.ascontiguousarray(part).data)
-
-    replace_file(path, write)
-
-
-def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Writes a file such that ``path`` is either what it was or whole, even after a power cut.
-
-    Args:
-        path: Where the file shall be; its folder exists.
-        write: Writes to the open file that it is given, one with a temporary name beside ``path``.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-
-
-def remove_leftovers(folder: Path, names: str) -> None:
-    """Removes what runs that were killed while they wrote ``names`` (a pattern) left behind."""
-    for path in folder.glob(f".{names}.*.tmp"):
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sparsedef.evaluation import Cache, source_digest, write_atomically
+from sparsedef.evaluation import Cache, source_digest
 
 
 def test_computes_once_per_settings_and_versions(tmp_path: Path) -> None:
@@ -32,21 +32,6 @@ def test_a_broken_file_is_computed_again_and_said_so(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="cannot be read"):
         assert cache.get("x", {}, lambda: {"n": 1}) == {"n": 1}
     assert cache.get("x", {}, lambda: {"n": 2}) == {"n": 1}
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, error: type) -> None:
-    path = tmp_path / "report.html"
-    path.write_text("old")
-
-    def write(temporary: Path) -> None:
-        temporary.write_text("ne")
-        raise error
-
-    with pytest.raises(error):
-        write_atomically(path, write)
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_an_interrupted_computation_stores_nothing(tmp_path: Path) -> None:
