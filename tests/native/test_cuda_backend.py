@@ -54,7 +54,7 @@ def test_omp_agrees_with_the_cpu_kernel(
     x[2], x[3, 4], x[5], x[6] = 0, torch.nan, x[5] * 1e20, x[6] * 1e-20
     tol = torch.zeros(9, dtype=dtype)
     tol[7] = 0.3
-    limits = torch.tensor([6, 0, 6, 6, 6, 6, 6, 6, 3])
+    limits = torch.tensor([6, 0, 6, 6, 6, 6, 6, 6, 3], dtype=torch.int32)
     for most in (None, limits):
         arguments = (x, dictionary, tol, most, 6, selection, nonnegative, 0)
         expected = BACKENDS["cpp"].functions["omp"](*arguments)

@@ -23,6 +23,8 @@ def omp(
 
     The answer is the same to the bit for every batch, number of threads and instruction set.
     """
+    assert tol.dtype == x.dtype
+    assert limits is None or limits.dtype == torch.int32
     x, dictionary, tol = x.contiguous(), dictionary.contiguous(), tol.contiguous()
     limits = None if limits is None else limits.contiguous()
     n_signals, n_features = x.shape
