@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from sparsedef.learning import checkpoint as files
 from sparsedef.learning.atoms import SPARE, check_init, first_atoms, replace
 from sparsedef.learning.coding import Coding, check_signals
 from sparsedef.learning.learner import Learner, check_flags, progress_bar
@@ -60,8 +58,6 @@ class KSVD(Learner):
     Source: Aharon, Elad, Bruckstein, 2006; Rubinstein, Zibulevsky, Elad, "Efficient implementation
     of the K-SVD algorithm using batch orthogonal matching pursuit", 2008, section 5.
     """
-
-    _data: list[int]
 
     LEARNED: ClassVar[tuple[str, ...]] = ("_dictionary", "objective", "_n_done", "_data")
 
@@ -126,10 +122,7 @@ class KSVD(Learner):
         x = check_signals(who, x)
         if len(x) == 0 or not bool(x.isfinite().all()):
             raise ValueError(f"{who}: x must have rows, all finite, got {list(x.shape)}")
-        self._forget()
-        self._data = files.fingerprint(x, ALONE)
-        if checkpoint is not None and Path(checkpoint).exists():
-            self._resume(who, files.read(checkpoint, x.device))
+        self._start(who, x, checkpoint, ALONE)
         if self._dictionary is None:
             self._dictionary = self._first(who, x)
         with progress_bar(progress, self.n_iter, self._n_done, "round") as bar:
@@ -141,12 +134,6 @@ class KSVD(Learner):
                 if checkpoint is not None:
                     self.save(checkpoint)
         return self
-
-    def _forget(self) -> None:
-        self._dictionary = None
-        self.objective = []
-        self._n_done = 0
-        self._data = []
 
     def _first(self, who: str, x: Tensor) -> Tensor:
         if self.init is not None:
@@ -193,15 +180,6 @@ class KSVD(Learner):
         residual[signals] = left + old[:, None] * atoms[j] - new[:, None] * atom
         values.view(-1)[own] = new
         atoms[j] = atom
-
-    def _resume(self, who: str, state: dict[str, Any]) -> None:
-        data = self._data
-        self.load_state_dict(state)
-        if self._data != data:
-            self._forget()
-            raise ValueError(
-                f"{who}: the checkpoint must be of the same data (give another path to begin anew)"
-            )
 
 
 def _by_atom(indices: Tensor, n_atoms: int) -> tuple[Tensor, list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from sparsedef.learning import checkpoint as files
 from sparsedef.learning.coding import Coding, check_signals
+from sparsedef.learning.ranks import Ranks
 from sparsedef.solvers import SparseCode
 
 _Own = TypeVar("_Own", bound="Learner")
@@ -32,6 +34,8 @@ class Learner:
     coding: Coding
     objective: list[tuple[int, float]]
     _dictionary: Tensor | None = None
+    _n_done: int  # steps of ``fit``
+    _data: list[int]  # by which the data of ``fit`` is known again
 
     @property
     def dictionary(self) -> Tensor:
@@ -108,6 +112,30 @@ class Learner:
         learner = cls(**state["settings"])
         learner.load_state_dict(state)
         return learner
+
+    def _forget(self) -> None:
+        """Makes it a learner that has seen nothing."""
+        self._dictionary = None
+        self.objective = []
+        self._n_done = 0
+        self._data = []
+
+    def _start(
+        self, who: str, x: Tensor, checkpoint: str | os.PathLike[str] | None, ranks: Ranks
+    ) -> None:
+        """Forgets everything, or goes on from a checkpoint of the same data."""
+        self._forget()
+        data = files.fingerprint(x, ranks)
+        self._data = data
+        if checkpoint is None or not Path(checkpoint).exists():
+            return
+        self.load_state_dict(files.read(checkpoint, x.device))
+        if self._data != data:
+            self._forget()
+            raise ValueError(
+                f"{who}: the checkpoint must be of the same data, its rows or ranks are others"
+                " (give another path to begin anew)"
+            )
 
     @classmethod
     def _check_kind(cls, state: dict[str, Any]) -> None:

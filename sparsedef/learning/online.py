@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 import os
 import time
-from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from sparsedef.backends import Status
-from sparsedef.learning import checkpoint as files
 from sparsedef.learning.atoms import (
     SPARE,
     check_init,
@@ -82,8 +80,6 @@ class OnlineLearner(Learner):
     """
 
     n_seen: int
-    _n_done: int  # minibatches of ``fit``
-    _data: list[int]  # of ``fit``
     _gram: Tensor  # A [N, N]
     _cross: Tensor  # B [N, M]
     _idle: Tensor  # [N] signals since each atom was used last
@@ -171,10 +167,7 @@ class OnlineLearner(Learner):
         shard = Shard(x, ranks)
         if shard.n_rows == 0:
             raise ValueError(f"{who}: x must have at least one row, got {list(x.shape)}")
-        self._forget()
-        self._data = files.fingerprint(x, ranks)
-        if checkpoint is not None and Path(checkpoint).exists():
-            self._resume(who, files.read(checkpoint, x.device))
+        self._start(who, x, checkpoint, ranks)
         per_epoch = -(-shard.n_rows // self.batch_size)
         n_batches = self.n_epochs * per_epoch
         written, epoch, order = time.monotonic(), -1, torch.empty(0)
@@ -223,21 +216,8 @@ class OnlineLearner(Learner):
         return self
 
     def _forget(self) -> None:
-        self._dictionary = None
+        super()._forget()
         self.n_seen = 0
-        self.objective = []
-        self._n_done = 0
-        self._data = []
-
-    def _resume(self, who: str, state: dict[str, object]) -> None:
-        data = self._data
-        self.load_state_dict(state)
-        if self._data != data:
-            self._forget()
-            raise ValueError(
-                f"{who}: the checkpoint must be of the same data, its rows or ranks are others"
-                " (give another path to begin anew)"
-            )
 
     def _begin(self, who: str, shard: Shard, order: Tensor, ranks: Ranks) -> None:
         x = shard.x

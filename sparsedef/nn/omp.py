@@ -7,13 +7,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sparsedef.nn.dictionary import DictionaryLayer
+from sparsedef.nn.signal_layer import SignalLayer
 from sparsedef.solvers import SparseCode as Code
 from sparsedef.solvers.checks import check_choice, check_count
 from sparsedef.solvers.omp import SELECTIONS, omp
 
 
-class OMP(DictionaryLayer):
+class OMP(SignalLayer):
     """Turns features into codes of at most ``n_nonzero`` atoms, and learns the atoms.
 
     Per signal: few codes with a small ||x - z @ dictionary||^2, chosen greedily and fitted by
@@ -77,22 +77,6 @@ class OMP(DictionaryLayer):
         self.selection = selection
         self.nonnegative = nonnegative
         self.backend = backend
-
-    def encode(self, x: Tensor, layout: str = "compact") -> Code:
-        """Gives codes with residual and status: the result of :func:`sparsedef.omp`.
-
-        Args:
-            x: Signals ``[..., M]``; the result has a row for each, in their order.
-            layout: ``"compact"`` or ``"dense"``.
-        """
-        return self._code(self._rows(x)[0], layout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Codes ``[..., N]`` of signals ``[..., M]``."""
-        rows, back = self._rows(x)
-        codes = self._code(rows, "dense").codes
-        assert codes is not None
-        return codes.to(back).reshape(*x.shape[:-1], self.n_atoms)
 
     def _code(self, rows: Tensor, layout: str) -> Code:
         return omp(

@@ -7,15 +7,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from sparsedef.nn.dictionary import DictionaryLayer
 from sparsedef.nn.penalty import log_penalty, penalty
+from sparsedef.nn.signal_layer import SignalLayer
 from sparsedef.solvers import SparseCode as Code
 from sparsedef.solvers.checks import check_choice
 from sparsedef.solvers.lasso import lasso
 from sparsedef.solvers.lasso_inputs import ALGORITHMS
 
 
-class SparseCode(DictionaryLayer):
+class SparseCode(SignalLayer):
     """Turns features into their LASSO codes, and learns atoms and penalty from any loss.
 
     Per signal: argmin_z 1/2 ||x - z @ dictionary||^2 + alpha ||z||_1, z >= 0 on request; no 1/M.
@@ -102,22 +102,6 @@ class SparseCode(DictionaryLayer):
     def learn_alpha(self) -> bool:
         """Whether the penalty takes part in training."""
         return self.log_alpha.requires_grad
-
-    def encode(self, x: Tensor, layout: str = "compact") -> Code:
-        """Gives codes with residual, gap and status: the result of :func:`sparsedef.lasso`.
-
-        Args:
-            x: Signals ``[..., M]``; the result has a row for each, in their order.
-            layout: ``"compact"`` or ``"dense"``.
-        """
-        return self._code(self._rows(x)[0], layout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Codes ``[..., N]`` of signals ``[..., M]``."""
-        rows, back = self._rows(x)
-        codes = self._code(rows, "dense").codes
-        assert codes is not None
-        return codes.to(back).reshape(*x.shape[:-1], self.n_atoms)
 
     def _code(self, rows: Tensor, layout: str) -> Code:
         return lasso(
