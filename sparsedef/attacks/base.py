@@ -45,7 +45,8 @@ class Attack(ABC):
     it checks, seeds, puts the model in evaluation mode for the time being, lets the subclass
     ``perturb``, then projects onto the budget and proves that it holds. A model that says
     ``is_random`` is asked ``draws`` times per look and its gradients are averaged
-    (expectation over transformation; Athalye et al., 2018).
+    (expectation over transformation; Athalye et al., 2018). An attack by scores alone says
+    ``uses_gradient = False``; its ``health`` stays empty.
 
     Args:
         eps: Radius of the budget, in pixel units of [0, 1]; ``None`` for no limit, where the
@@ -59,6 +60,7 @@ class Attack(ABC):
     """
 
     needs_eps: ClassVar[bool] = True
+    uses_gradient: ClassVar[bool] = True
 
     def __init__(
         self, eps: float | None, *, norm: Norm = "linf", seed: int = 0, draws: int = 20

@@ -26,7 +26,7 @@ class BIM(Attack):
         norm: ``"linf"`` or ``"l2"``.
         steps: Number of steps.
         step_size: Length of a step; ``None``: ``2.5 * eps / steps``.
-        loss: ``"ce"`` or ``"margin"``.
+        loss: ``"ce"``, ``"margin"`` or ``"dlr"``.
         keep_best: Return each image's strongest point on the way, not the last one.
         seed: Of a random model's draws.
         draws: How often a random model is asked, per step.

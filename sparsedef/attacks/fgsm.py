@@ -21,7 +21,7 @@ class FGSM(Attack):
     Args:
         eps: Radius, in pixel units of [0, 1].
         norm: ``"linf"`` or ``"l2"``.
-        loss: ``"ce"`` or ``"margin"``.
+        loss: ``"ce"``, ``"margin"`` or ``"dlr"``.
         seed: Of a random model's draws.
         draws: How often a random model is asked.
 

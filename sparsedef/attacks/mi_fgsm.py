@@ -23,7 +23,7 @@ class MIFGSM(BIM):
         steps: Number of steps.
         step_size: Length of a step; ``None``: ``eps / steps``.
         decay: Weight of the past, ``mu`` in the paper; 0 gives BIM.
-        loss: ``"ce"`` or ``"margin"``.
+        loss: ``"ce"``, ``"margin"`` or ``"dlr"``.
         keep_best: Return each image's strongest point on the way, not the last one.
         seed: Of a random model's draws.
         draws: How often a random model is asked, per step.

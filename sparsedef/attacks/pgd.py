@@ -22,7 +22,7 @@ class PGD(BIM):
         norm: ``"linf"`` or ``"l2"``.
         steps: Number of steps per start.
         step_size: Length of a step; ``None``: ``2.5 * eps / steps``.
-        loss: ``"ce"`` or ``"margin"``.
+        loss: ``"ce"``, ``"margin"`` or ``"dlr"``.
         keep_best: Keep each start's strongest point on the way, not its last one.
         seed: Of the starts, and of a random model's draws.
         draws: How often a random model is asked, per step.

@@ -6,13 +6,35 @@ from collections.abc import Mapping
 
 from sparsedef.defenses.base import Defense, Purifier
 from sparsedef.defenses.bilateral import Bilateral
+from sparsedef.defenses.feature_squeezing import FeatureSqueezing
 from sparsedef.defenses.identity import Identity
+from sparsedef.defenses.jpeg import JPEG
+from sparsedef.defenses.non_local_means import NLMSettings, NonLocalMeans
 from sparsedef.defenses.regionsparse import RegionSparse
+from sparsedef.defenses.tvm import TVM, TotalVariation
 
 DEFENSES: Mapping[str, type[Defense]] = {
     "none": Identity,
     "bilateral": Bilateral,
+    "non_local_means": NonLocalMeans,
+    "total_variation": TotalVariation,
+    "tvm": TVM,
+    "feature_squeezing": FeatureSqueezing,
+    "jpeg": JPEG,
     "regionsparse": RegionSparse,
 }
 
-__all__ = ["DEFENSES", "Bilateral", "Defense", "Identity", "Purifier", "RegionSparse"]
+__all__ = [
+    "DEFENSES",
+    "JPEG",
+    "TVM",
+    "Bilateral",
+    "Defense",
+    "FeatureSqueezing",
+    "Identity",
+    "NLMSettings",
+    "NonLocalMeans",
+    "Purifier",
+    "RegionSparse",
+    "TotalVariation",
+]

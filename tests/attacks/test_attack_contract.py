@@ -1,6 +1,8 @@
 """What every attack in the table must do, whatever it is."""
 
 import copy
+import importlib.util
+import inspect
 import math
 
 import pytest
@@ -11,16 +13,44 @@ from sparsedef.attacks import ATTACKS, Attack, AttackResult
 from sparsedef.attacks.ball import distance
 
 EPS = {"linf": 0.1, "l2": 0.6}
+ONLY_NORM = {"cw_l2": "l2", "cw_linf": "linf"}
+# few steps, where the defaults take long
+SMALL = {
+    "apgd": {"steps": 20},
+    "apgd_t": {"steps": 10},
+    "cw_l2": {"steps": 30, "rounds": 3, "learning_rate": 0.05, "first_weight": 1.0},
+    "cw_linf": {"steps": 10},
+    "spsa": {"steps": 10, "samples": 32, "step_size": 0.03},
+    "square": {"queries": 300},
+}
+# its settings are fixed: that is what it is for
+MARKS = {
+    "autoattack": [
+        pytest.mark.slow,
+        pytest.mark.skipif(
+            importlib.util.find_spec("pyautoattack") is None,
+            reason="the extra robust is not installed",
+        ),
+    ]
+}
+NAMES = [pytest.param(name, marks=MARKS.get(name, [])) for name in ATTACKS]
 CASES = [
-    (name, norm) for name in ATTACKS for norm in (("l2",) if name == "cw_l2" else ("linf", "l2"))
+    pytest.param(name, norm, marks=MARKS.get(name, []))
+    for name in ATTACKS
+    for norm in EPS
+    if norm == ONLY_NORM.get(name, norm)
 ]
 
 
 def make(name: str, norm: str = "linf", **options: object) -> Attack:
     """Builds an attack with few steps."""
-    if name == "cw_l2":
-        return ATTACKS[name](steps=30, rounds=3, learning_rate=0.05, first_weight=1.0, **options)
-    return ATTACKS[name](eps=EPS[norm], norm=norm, **options)
+    if ATTACKS[name].needs_eps:
+        options |= {"eps": EPS[norm], "norm": norm}
+    return ATTACKS[name](**SMALL.get(name, {}), **options)
+
+
+def uses_gradient(name: str) -> bool:
+    return ATTACKS[name].uses_gradient
 
 
 def make_model() -> nn.Module:
@@ -35,6 +65,7 @@ def make_images(model: nn.Module, count: int = 12) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     images = (torch.rand(count, 3, 8, 8, generator=generator) * 1.4 - 0.2).clamp(0, 1)
     with torch.no_grad():
+        images = images.to(next(model.parameters()).dtype)
         return images, model(images).argmax(1)
 
 
@@ -47,14 +78,15 @@ def test_fools_the_model_within_the_budget_and_says_so_truly(name: str, norm: st
     assert result.images.max() <= 1
     size = distance(images, result.images, norm)
     torch.testing.assert_close(size, result.distance)
-    if name != "cw_l2":
+    if ATTACKS[name].needs_eps:
         assert size.max() <= EPS[norm] * (1 + 1e-5)
     wrong = model(result.images).argmax(1) != labels
     assert torch.equal(wrong, result.success)
-    assert wrong.float().mean() > 0.7
+    # so few queries find less than gradients do
+    assert wrong.float().mean() > (0.7 if uses_gradient(name) else 0.4)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_leaves_no_trace(name: str) -> None:
     model = make_model().train()
     model[1].eval()  # a frozen batch norm inside a model in training
@@ -71,7 +103,7 @@ def test_leaves_no_trace(name: str) -> None:
     assert not images.requires_grad
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_restores_the_mode_when_the_model_fails(name: str) -> None:
     class Failing(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
@@ -83,7 +115,7 @@ def test_restores_the_mode_when_the_model_fails(name: str) -> None:
     assert model.training
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_same_seed_same_images_whatever_the_global_seed(name: str) -> None:
     model = make_model()
     images, labels = make_images(model)
@@ -93,7 +125,7 @@ def test_same_seed_same_images_whatever_the_global_seed(name: str) -> None:
     assert torch.equal(first.images, make(name, seed=3)(model, images, labels).images)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_takes_any_callable_and_an_empty_batch(name: str) -> None:
     model = make_model()
     images, labels = make_images(model)
@@ -111,7 +143,7 @@ class Noisy(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.linear = nn.Linear(192, 3)
+        self.linear = nn.Linear(192, 4)
         self.calls = 0
 
     def forward(self, images: Tensor) -> Tensor:
@@ -120,7 +152,7 @@ class Noisy(nn.Module):
         return self.linear(noisy)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_asks_a_random_model_several_times_without_being_told(name: str) -> None:
     model, images = Noisy(), torch.rand(4, 3, 8, 8)
     labels = model(images).argmax(1)
@@ -148,7 +180,7 @@ class Masked(nn.Module):
         return self.model(images + ((images * 255).round() / 255 - images).detach())
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_uses_the_surrogate_of_a_model_without_a_gradient(name: str) -> None:
     inner = make_model()
     images, labels = make_images(inner)
@@ -156,7 +188,7 @@ def test_uses_the_surrogate_of_a_model_without_a_gradient(name: str) -> None:
     assert result.success.float().mean() > 0.7
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_counts_zero_and_nan_gradients(name: str) -> None:
     model = make_model()
     images, labels = make_images(model)
@@ -166,26 +198,30 @@ def test_counts_zero_and_nan_gradients(name: str) -> None:
         return torch.where(torch.arange(len(x))[:, None] < 3, 0 * logits + 1.0, logits)
 
     health = make(name)(half_dead, images, torch.zeros_like(labels)).health
-    assert health.zero[0] == 3
-    assert health.asked[0] in (len(images), int((labels[3:] == 0).sum()) + 3)
+    if uses_gradient(name):
+        assert health.zero[0] == 3
+        assert health.asked[0] in (len(images), int((labels[3:] == 0).sum()) + 3)
+    else:
+        assert health.asked == []
 
     def poisoned(x: Tensor) -> Tensor:
         return model(x) + (0 * x.flatten(1).sum(1) / (x - x).flatten(1).sum(1))[:, None]
 
     result = make(name)(poisoned, images, labels)
-    assert result.health.nonfinite in ([], [len(images)] * len(result.health.nonfinite))
+    assert result.health.nonfinite == result.health.asked
     assert result.success.all(), "a model that answers NaN has not withstood"
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", [name for name in ATTACKS if name != "autoattack"])
 def test_begins_where_it_is_told(name: str) -> None:
+    """But for AutoAttack, whose parts begin where they were published to; it keeps a good start."""
     model = make_model()
     images, labels = make_images(model)
     start = (images + 0.05).clamp(0, 1)
     seen: list[Tensor] = []
 
     def watched(x: Tensor) -> Tensor:
-        if x.requires_grad:
+        if x.requires_grad or not uses_gradient(name):
             seen.append(x.detach().clone())
         return model(x)
 
@@ -212,7 +248,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("spoil", "error", "message"), BAD)
 def test_bad_input_is_named(name: str, spoil: object, error: type, message: str) -> None:
     with pytest.raises(error, match=message) as caught:
@@ -220,7 +256,7 @@ def test_bad_input_is_named(name: str, spoil: object, error: type, message: str)
     assert str(caught.value).startswith(ATTACKS[name].__name__)
 
 
-@pytest.mark.parametrize("name", [name for name in ATTACKS if name != "cw_l2"])
+@pytest.mark.parametrize("name", [name for name in ATTACKS if ATTACKS[name].needs_eps])
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -235,11 +271,27 @@ def test_bad_input_is_named(name: str, spoil: object, error: type, message: str)
     ],
 )
 def test_bad_settings_are_named(name: str, options: dict, error: type, message: str) -> None:
+    if not options.keys() <= inspect.signature(ATTACKS[name]).parameters.keys():
+        pytest.skip("it has no such setting")
     with pytest.raises(error, match=message):
         ATTACKS[name](**options)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_is_attacked_alike_whatever_its_neighbours(name: str) -> None:
+    if name == "autoattack":
+        pytest.skip("the package draws its random numbers for the images that still stand")
+    model = make_model().double()
+    images, labels = make_images(model)
+    others = images.flip(2)
+    others[4] = images[4]
+    first = make(name)(model, images, labels)
+    second = make(name)(model, others, model(others).argmax(1))
+    torch.testing.assert_close(first.images[4], second.images[4])
+    assert not torch.equal(first.images[3], second.images[3])
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_model_without_gradient_is_a_mistake_not_a_robust_model(name: str) -> None:
     model = make_model()
     images, labels = make_images(model)
@@ -248,8 +300,11 @@ def test_a_model_without_gradient_is_a_mistake_not_a_robust_model(name: str) -> 
     def hidden(x: Tensor) -> Tensor:
         return model(x)
 
-    with pytest.raises(ValueError, match=r"no_grad inside\? pass gradient_model"):
-        make(name)(hidden, images, labels)
+    if uses_gradient(name):
+        with pytest.raises(ValueError, match=r"no_grad inside\? pass gradient_model"):
+            make(name)(hidden, images, labels)
+    else:
+        assert make(name)(hidden, images, labels).success.float().mean() > 0.7
 
 
 def test_a_cheating_attack_is_brought_back_into_its_budget() -> None:
