@@ -1,11 +1,15 @@
 """Fixtures for all tests. One thread: many small tensors gain nothing from more."""
 
+import signal
+
 import pytest
 import torch
 
 
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
+    # A shell's background job ignores it, and so would the commands that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
