@@ -1,0 +1,1 @@
+"""The verbs of ``sparsedef`` that train, evaluate and reproduce: options, and mistakes in words."""

@@ -1,0 +1,1 @@
+"""The experiments of the papers as commands, in the papers' layout, with what they leave out."""

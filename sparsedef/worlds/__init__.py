@@ -1,0 +1,1 @@
+"""Worlds that are drawn, not photographed: every scene parameter has a gradient."""
