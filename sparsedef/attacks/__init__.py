@@ -18,7 +18,7 @@ from sparsedef.attacks.mi_fgsm import MIFGSM
 from sparsedef.attacks.pgd import PGD
 from sparsedef.attacks.spsa import SPSA
 from sparsedef.attacks.square import Square
-from sparsedef.attacks.target import GradientHealth
+from sparsedef.attacks.target import GradientHealth, evaluation_mode
 
 ATTACKS: Mapping[str, type[Attack]] = {
     "fgsm": FGSM,
@@ -52,5 +52,6 @@ __all__ = [
     "CWLinf",
     "GradientHealth",
     "Square",
+    "evaluation_mode",
     "rescale",
 ]

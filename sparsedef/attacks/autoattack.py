@@ -159,7 +159,7 @@ class _Seen:
             return images.new_zeros(0, self.n_classes)
         asked = images.to(self.dtype)
         if torch.is_grad_enabled() and images.requires_grad:
-            logits: Tensor = _Look.apply(asked, self.target, self.draws)  # type: ignore[no-untyped-call]
+            logits: Tensor = _Look.apply(asked, self.target, self.draws)
         else:
             logits = self.target.logits(asked, _any_labels(asked))
         return logits.to(images.dtype)

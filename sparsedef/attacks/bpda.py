@@ -112,7 +112,7 @@ def _instead(what: str, exact: Tensor, approximate: Tensor) -> Tensor:
             f"BPDA: the surrogate must return {what} {list(exact.shape)} as the defense does, "
             f"got {list(approximate.shape)}"
         )
-    value: Tensor = _Instead.apply(exact, approximate)  # type: ignore[no-untyped-call]
+    value: Tensor = _Instead.apply(exact, approximate)
     return value
 
 

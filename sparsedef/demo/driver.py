@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from sparsedef.demo.bench import prepare, versions
-from sparsedef.demo.jobs import job_settings, plan_jobs, run_job
-from sparsedef.demo.pages import Images, write_pages
 from sparsedef.demo.plan import full_plan, quick_plan
-from sparsedef.evaluation import Cache, Row, format_table, worst_cases
+from sparsedef.demo.prepare import prepare, versions
+from sparsedef.demo.words import demo_words
+from sparsedef.evaluation import (
+    Cache,
+    evaluate,
+    format_table,
+    total_cost,
+    worst_cases,
+    write_pages,
+)
 
 NEEDED = {"sklearn": "scikit-learn", "PIL": "pillow", "jinja2": "jinja2"}
 
@@ -30,37 +35,24 @@ def drive(out: Path, *, quick: bool, seed: int, tasks: tuple[str, ...], is_silen
     plan = (quick_plan if quick else full_plan)(seed, tasks)
     known = versions()
     cache = Cache(out / "cache", known)
-    jobs = {task: plan_jobs(plan, task) for task in tasks}
-    work = sum(job.cost for each in jobs.values() for job in each) + 20 * len(tasks)
-    rows: list[Row] = []
-    images: Images = {}
-    benches = {}
     with tqdm(
-        total=round(work), disable=is_silent, bar_format="{l_bar}{bar}| {elapsed}<{remaining}",
-        dynamic_ncols=True,
-    ) as bar:  # fmt: skip
+        disable=is_silent, bar_format="{l_bar}{bar}| {elapsed}<{remaining}", dynamic_ncols=True
+    ) as bar:
         done = 0.0
 
-        def advance(cost: float) -> None:
+        def advance(title: str, cost: float) -> None:
             nonlocal done
             done += cost
+            bar.set_description(title, refresh=False)
             bar.update(round(done) - bar.n)
 
-        for task in tasks:
-            bench = benches[task] = prepare(plan, task, cache, bar.set_description)
-            advance(20)
-            for job in jobs[task]:
-                bar.set_description(job.title)
-                found = cache.get(
-                    "attack", job_settings(job, plan, bench), partial(run_job, job, plan, bench)
-                )
-                rows += [Row.from_json(values) for values in found["rows"]]
-                if job.is_pictured:
-                    images[task, job.target, job.strengths[0]] = found["images"]
-                advance(job.cost)
+        ready = [prepare(plan, name, cache, bar.set_description) for name in tasks]
+        bar.reset(round(sum(total_cost(plan.attacks, task) for task in ready)))
+        found = [evaluate(task, plan.attacks, cache=cache, advance=advance) for task in ready]
         bar.set_description("report")
-        flags = write_pages(out, plan, known, benches, rows, images)
+        flags = write_pages(out, found, known, demo_words(plan, ready))
     if not is_silent:
+        rows = [row for each in found for row in each.rows]
         print(format_table([*rows, *worst_cases(rows)]))
         for flag in flags:
             print(f"\n{'SERIOUS' if flag.is_serious else 'note'}: {flag.code}, {flag.task}, "

@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sparsedef.evaluation.metrics import paired_excess
-from sparsedef.evaluation.rows import (
-    ADAPTIVE_KINDS,
+from sparsedef.evaluation.rows import UNBOUNDED, Row, clean_row, describe_strength
+from sparsedef.evaluation.threats import (
+    ADAPTIVE,
     GRAY_BOX,
-    WHITE_BOX,
+    UNDEFENDED,
     WORST_CASE,
-    Row,
-    clean_row,
-    describe_strength,
+    kind_of,
 )
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The reading of one task at one strength.
+    """The reading of one defense at one strength.
 
     Args:
         task: Data set.
@@ -27,8 +26,8 @@ class Reading:
         strength: At which the numbers are read.
         clean: Row of clean images behind the defense.
         bare: Lowest accuracy without a defense, over the attacks at this strength.
-        gray_box: Lowest gray-box accuracy.
-        adaptive: Lowest accuracy under adaptive attacks, of every kind.
+        gray_box: Lowest gray-box accuracy; ``None`` where no gray-box attack was scored.
+        adaptive: Lowest accuracy under attacks that know the defense, of every kind.
         worst: Pointwise worst case.
         bare_worst: Pointwise worst case without a defense.
         sentences: The reading.
@@ -40,7 +39,7 @@ class Reading:
     strength: float
     clean: Row
     bare: Row
-    gray_box: Row
+    gray_box: Row | None
     adaptive: Row
     worst: Row
     bare_worst: Row
@@ -58,35 +57,55 @@ def points(difference: float) -> str:
     return f"{size} point" if size == "1.0" else f"{size} points"
 
 
+def reading_strength(rows: list[Row], task: str, norm: str) -> float | None:
+    """Chooses the strength at which the bare classifier's worst case is nearest to half right.
+
+    So no defense has a say in which strength is read.
+
+    Returns:
+        ``None`` if the table has no worst case of the bare classifier.
+    """
+    bare = [
+        r for r in rows
+        if (r.task, r.defense, r.norm, r.threat_model) == (task, "none", norm, WORST_CASE)
+    ]  # fmt: skip
+    return min(bare, key=lambda row: abs(row.accuracy - 0.5)).strength if bare else None
+
+
 def read(rows: list[Row], task: str, defense: str, norm: str, strength: float) -> Reading:
-    """Reads one task at one strength; ``rows`` must hold the worst cases too.
+    """Reads one defense at one strength; ``rows`` must hold the worst cases too.
 
     Raises:
-        ValueError: The table has no gray-box, adaptive or undefended row at that strength.
+        ValueError: The table has no adaptive or undefended row at that strength.
     """
     here = [r for r in rows if (r.task, r.norm, r.strength) == (task, norm, strength)]
-    here = [r for r in here if not r.is_sanity]
-    bare = _lowest(here, "none", WHITE_BOX)
-    gray = _lowest(here, defense, GRAY_BOX)
-    adaptive = _lowest(here, defense, *ADAPTIVE_KINDS)
+    here = [r for r in here if r.check != UNBOUNDED]
+    bare = _lowest(here, "none", UNDEFENDED)
+    gray = min(_rows_of(here, defense, GRAY_BOX), key=lambda row: row.accuracy, default=None)
+    adaptive = _lowest(here, defense, *ADAPTIVE)
     worst = _lowest(here, defense, WORST_CASE)
     bare_worst = _lowest(here, "none", WORST_CASE)
     clean, bare_clean = clean_row(rows, task, defense), clean_row(rows, task, "none")
-    sentences = (
-        _on_clean(clean, bare_clean),
-        _on_gray_box(bare, gray),
-        _on_adaptive(bare, gray, adaptive),
-        _on_worst(bare_worst, worst),
-    )
+    sentences = [_on_clean(clean, bare_clean)]
+    if gray is None:
+        sentences.append(_on_knowing(bare, adaptive))
+    else:
+        sentences += [_on_gray_box(bare, gray), _on_adaptive(bare, gray, adaptive)]
+    sentences.append(_on_worst(bare_worst, worst))
     return Reading(
-        task, defense, norm, strength, clean, bare, gray, adaptive, worst, bare_worst, sentences
-    )
+        task, defense, norm, strength, clean, bare, gray, adaptive, worst, bare_worst,
+        tuple(sentences),
+    )  # fmt: skip
 
 
-def _lowest(rows: list[Row], defense: str, *threat_models: str) -> Row:
-    found = [r for r in rows if r.defense == defense and r.threat_model in threat_models]
+def _rows_of(rows: list[Row], defense: str, *kinds: str) -> list[Row]:
+    return [r for r in rows if r.defense == defense and kind_of(r.threat_model) in kinds]
+
+
+def _lowest(rows: list[Row], defense: str, *kinds: str) -> Row:
+    found = _rows_of(rows, defense, *kinds)
     if not found:
-        raise ValueError(f"read: the table must have rows of {threat_models} for {defense}")
+        raise ValueError(f"read: the table must have rows of {kinds} for {defense}")
     return min(found, key=lambda row: row.accuracy)
 
 
@@ -107,13 +126,25 @@ def _on_clean(clean: Row, bare: Row) -> str:
     )
 
 
+def _strongest(bare: Row) -> str:
+    return (
+        f"At {describe_strength(bare.norm, bare.strength)}, the strongest attack on the bare "
+        f"classifier ({bare.attack_title}) leaves {percent(bare.accuracy)} right."
+    )
+
+
+def _on_knowing(bare: Row, adaptive: Row) -> str:
+    return (
+        f"{_strongest(bare)} The strongest one that knows this classifier "
+        f"({adaptive.attack_title}, {adaptive.threat_model}) leaves {percent(adaptive.accuracy)}."
+    )
+
+
 def _on_gray_box(bare: Row, gray: Row) -> str:
-    strength = describe_strength(gray.norm, gray.strength)
     gain = gray.accuracy - bare.accuracy
     excess, is_beyond_noise = paired_excess(gray.correct, bare.correct)
     start = (
-        f"At {strength}, the strongest attack on the bare classifier ({bare.attack_title}) leaves "
-        f"{percent(bare.accuracy)} right. Gray-box, which is how defenses of this kind were "
+        f"{_strongest(bare)} Gray-box, which is how defenses of this kind were "
         f"published, the worst attack ({gray.attack_title}) leaves {percent(gray.accuracy)} "
         f"behind the defense"
     )
@@ -128,7 +159,7 @@ def _on_adaptive(bare: Row, gray: Row, adaptive: Row) -> str:
     excess, is_beyond_noise = paired_excess(gray.correct, adaptive.correct)
     gain, lost = gray.accuracy - bare.accuracy, gray.accuracy - adaptive.accuracy
     start = (
-        f"An attacker who differentiates through the defense ({adaptive.attack_title}, "
+        f"The strongest attack that knows the defense ({adaptive.attack_title}, "
         f"{adaptive.threat_model}) leaves {percent(adaptive.accuracy)}"
     )
     if excess <= 0:

@@ -8,28 +8,42 @@ from dataclasses import dataclass, field
 from sparsedef.evaluation.curves import Curve, draw_curves
 from sparsedef.evaluation.flags import Flag
 from sparsedef.evaluation.reading import Reading
-from sparsedef.evaluation.rows import (
-    ADAPTIVE,
-    ADAPTIVE_IDENTITY,
-    ADAPTIVE_WARM,
+from sparsedef.evaluation.rows import UNBOUNDED, Row, describe_strength
+from sparsedef.evaluation.table import Section, norm_title
+from sparsedef.evaluation.threats import (
+    BPDA,
     CLEAN,
     GRAY_BOX,
-    THREAT_MODELS,
+    IDENTITY,
+    SCORES,
+    TRANSFER,
+    UNDEFENDED,
+    WARM,
     WHITE_BOX,
     WORST_CASE,
-    Row,
-    describe_strength,
+    describe,
+    kind_of,
+    variants_of,
 )
-from sparsedef.evaluation.table import Section
 
 STYLES = {
-    WHITE_BOX: "bare",
+    UNDEFENDED: "bare",
     GRAY_BOX: "gray",
-    ADAPTIVE: "adaptive",
-    ADAPTIVE_WARM: "warm",
-    ADAPTIVE_IDENTITY: "identity",
+    TRANSFER: "transfer",
+    WHITE_BOX: "adaptive",
+    BPDA: "adaptive",
+    SCORES: "scores",
     WORST_CASE: "worst",
 }
+N_COLOURS = 8  # of curves that are told apart by classifier
+
+
+def style_of(threat: str) -> str:
+    """Gives the CSS suffix that colours a threat model."""
+    variants = variants_of(threat)
+    if WARM in variants:
+        return "warm"
+    return "identity" if IDENTITY in variants else STYLES[kind_of(threat)]
 
 
 @dataclass(frozen=True)
@@ -65,24 +79,61 @@ class Strip:
 
 @dataclass(frozen=True)
 class Panel:
-    """A chart with its title; ``svg`` is markup of our own making."""
+    """A chart with its title; ``svg`` is markup of our own making, ``curves`` the classifiers."""
 
     title: str
     svg: str
+    curves: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """All that the page says about one contender of a task.
+
+    Args:
+        name: The contender.
+        about: What its author says of it.
+        reading: What its numbers say; ``None`` where no attack knew it.
+        voids: Codes of the flags that forbid to quote its worst case.
+        panels: Its curves.
+        strips: Its pictures.
+    """
+
+    name: str
+    about: str
+    reading: Reading | None
+    voids: Sequence[str] = ()
+    panels: Sequence[Panel] = ()
+    strips: Sequence[Strip] = ()
 
 
 @dataclass(frozen=True)
 class TaskReport:
-    """All that the page says about one task."""
+    """All that the page says about one task.
+
+    Args:
+        name: Data set.
+        source: Where the images come from.
+        facts: Names and values.
+        overviews: Worst cases of all contenders, a chart per norm.
+        parts: One per contender.
+        sections: The table.
+        strips: Pictures that belong to no contender.
+    """
 
     name: str
     source: str
     facts: Sequence[tuple[str, str]]
-    reading: Reading
+    overviews: Sequence[Panel]
+    parts: Sequence[Part]
     sections: Sequence[Section]
-    panels: Sequence[Panel]
-    samples: Sequence[Strip]
     strips: Sequence[Strip] = ()
+
+    @property
+    def curves(self) -> list[tuple[str, int]]:
+        """Classifiers of the overviews and the numbers of their colours."""
+        names = dict.fromkeys(curve for panel in self.overviews for curve in panel.curves)
+        return [(name, number % N_COLOURS) for number, name in enumerate(names)]
 
 
 @dataclass(frozen=True)
@@ -114,32 +165,52 @@ def chart(rows: list[Row], title: str, defense: str, attack: str, norm: str) -> 
     Returns:
         ``None`` if the table has no such rows.
     """
-    task_rows = [r for r in rows if not r.is_sanity]
-    clean = {r.defense: r for r in task_rows if r.threat_model == CLEAN}
     found = [
-        r
-        for r in task_rows
-        if r.norm == norm
-        and r.attack == attack
-        and r.threat_model != CLEAN
-        and r.defense in ("none", defense)
-    ]
-    if not found:
+        r for r in rows
+        if (r.norm, r.attack, r.check) == (norm, attack, "") and r.threat_model != CLEAN
+        and kind_of(r.threat_model) != TRANSFER and r.defense in ("none", defense)
+    ]  # fmt: skip
+    if not any(row.defense == defense for row in found):
         return None
-    strengths = sorted({row.strength for row in found})
-    curves = []
+    lines = []
     for threat, owner in dict.fromkeys((row.threat_model, row.defense) for row in found):
-        by_strength = {
-            r.strength: r for r in found if (r.threat_model, r.defense) == (threat, owner)
-        }
+        own = [r for r in found if (r.threat_model, r.defense) == (threat, owner)]
+        label = "no defense" if owner == "none" else f"{owner}, {threat}"
+        lines.append((label, "bare" if owner == "none" else style_of(threat), owner, own))
+    return Panel(title, _draw(rows, lines, norm, title))
+
+
+def overview(rows: list[Row], title: str, norm: str) -> Panel | None:
+    """Draws the worst case of every classifier, each in a colour of its own.
+
+    Returns:
+        ``None`` if the table has no worst case of that norm.
+    """
+    found = [r for r in rows if (r.norm, r.threat_model) == (norm, WORST_CASE)]
+    names = tuple(dict.fromkeys(row.defense for row in found))
+    if not names:
+        return None
+    lines = [
+        (name, f"c{number % N_COLOURS}", name, [r for r in found if r.defense == name])
+        for number, name in enumerate(names)
+    ]
+    return Panel(title, _draw(rows, lines, norm, title), names)
+
+
+def _draw(
+    rows: list[Row], lines: Sequence[tuple[str, str, str, list[Row]]], norm: str, title: str
+) -> str:
+    """Draws lines of label, style, classifier and rows; each begins at its clean accuracy."""
+    clean = {r.defense: r for r in rows if r.threat_model == CLEAN}
+    strengths = sorted({r.strength for *_, own in lines for r in own if r.check != UNBOUNDED})
+    curves = []
+    for label, style, owner, own in lines:
+        by_strength = {row.strength: row for row in own}
         chosen = [clean.get(owner), *(by_strength.get(s) for s in strengths)]
         points = tuple(None if r is None else (r.accuracy, *r.interval) for r in chosen)
-        label = "no defense" if owner == "none" else f"{owner}, {threat}"
-        style = "bare" if owner == "none" else STYLES[threat]
         curves.append(Curve(label, style, points))
     ticks = ["clean", *(describe_strength(norm, s) for s in strengths)]
-    x_title = "L∞ radius" if norm == "linf" else "L2 radius / image norm"
-    return Panel(title, draw_curves(curves, ticks, x_title=x_title, label=title))
+    return draw_curves(curves, ticks, x_title=norm_title(norm), label=title)
 
 
 def render(report: Report) -> str:
@@ -161,6 +232,10 @@ def render(report: Report) -> str:
     )
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
     environment.filters["radius"] = lambda row: describe_strength(row.norm, row.strength)
+    threats = dict.fromkeys(
+        line.threat_model
+        for task in report.tasks for section in task.sections for line in section.lines
+    )  # fmt: skip
     return environment.get_template("report.html.j2").render(
-        report=report, styles=STYLES, threat_models=THREAT_MODELS
+        report=report, style_of=style_of, threats={name: describe(name) for name in threats}
     )

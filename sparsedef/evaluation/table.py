@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sparsedef.evaluation.rows import CLEAN, THREAT_MODELS, Row, describe_strength
+from sparsedef.evaluation.rows import UNBOUNDED, Row, describe_strength
+from sparsedef.evaluation.threats import CLEAN, reading_order
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Section:
 
     Args:
         task: Data set.
-        norm: ``"linf"`` or ``"l2"``.
+        norm: ``"linf"``, ``"l2"``, or another measure by its own name.
         n: Number of samples.
         strengths: Radii, ascending; 0 stands for clean images.
         lines: Adaptive results before gray-box ones.
@@ -53,17 +54,20 @@ class Section:
     @property
     def norm_title(self) -> str:
         """What the strengths measure, in words."""
-        if self.norm == "linf":
-            return "L∞ radius"
-        return "L2 radius relative to the image's own norm"
+        return norm_title(self.norm)
+
+
+def norm_title(norm: str) -> str:
+    """Says in words what strengths of a norm measure."""
+    titles = {"linf": "L∞ radius", "l2": "L2 radius relative to the images' mean norm"}
+    return titles.get(norm, norm)
 
 
 def build_sections(rows: list[Row]) -> list[Section]:
-    """Sorts rows into one section per task and norm; sanity rows are left out."""
-    rows = [row for row in rows if not row.is_sanity]
+    """Sorts rows into one section per task and norm; radii without a limit are left out."""
+    rows = [row for row in rows if row.check != UNBOUNDED]
     clean = {(r.task, r.defense): r for r in rows if r.threat_model == CLEAN}
     attacked = [row for row in rows if row.threat_model != CLEAN]
-    order = list(THREAT_MODELS)
     sections = []
     for task, norm in dict.fromkeys((row.task, row.norm) for row in attacked):
         group = [row for row in attacked if (row.task, row.norm) == (task, norm)]
@@ -79,13 +83,13 @@ def build_sections(rows: list[Row]) -> list[Section]:
         ]  # fmt: skip
         # clean images are scored without defense first, then behind the controls, then the defense
         rank = [defense for of, defense in clean if of == task][::-1]
-        lines.sort(key=lambda line: (order.index(line.threat_model), rank.index(line.defense)))
+        lines.sort(key=lambda line: (reading_order(line.threat_model), rank.index(line.defense)))
         sections.append(Section(task, norm, group[0].n, strengths, tuple(lines)))
     return sections
 
 
 def format_table(rows: list[Row]) -> str:
-    """Writes the table as text of at most about 100 columns: accuracies in percent."""
+    """Writes the table as text: accuracies in percent."""
     blocks = []
     for section in build_sections(rows):
         head = [f"{section.task}, {section.norm_title}: accuracy in % of all {section.n} images"]

@@ -31,7 +31,7 @@ def recomputed(rounds: Rounds, *arguments: Tensor, kept: int) -> tuple[Tensor, .
     is_differentiated = torch.is_grad_enabled() and any(a.requires_grad for a in arguments)
     if not is_differentiated or kept <= KEPT:
         return rounds(*arguments)
-    found: tuple[Tensor, ...] = _Recomputed.apply(rounds, *arguments)  # type: ignore[no-untyped-call]
+    found: tuple[Tensor, ...] = _Recomputed.apply(rounds, *arguments)
     return found
 
 

@@ -1,0 +1,196 @@
+"""Which attacks an evaluation runs, how strong, and from where; nothing of it looks at results."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sparsedef.attacks import ATTACKS, Attack
+from sparsedef.evaluation.rows import LONGER, UNBOUNDED
+from sparsedef.solvers.checks import check_choice
+
+NORMS = ("linf", "l2")
+
+
+@dataclass(frozen=True)
+class AttackPlan:
+    """One attack at some strengths.
+
+    Args:
+        attack: Name in ``ATTACKS``.
+        strengths: Radii: in [0, 1] pixel units for linf; for L2 as shares of the mean L2 norm of
+            the test images, so that one absolute radius holds for all of them. An attack that
+            looks for the smallest perturbation (CW-L2) runs once, and is read at every strength.
+        norm: ``"linf"`` or ``"l2"``.
+        options: What differs from the attack's defaults.
+        from_gray_box: Also begin at what the same attack finds on the bare classifier.
+        with_identity: Also take the gradient of a purifier to be the identity (BPDA).
+        check: ``"unbounded"`` or ``"longer"``: see ``rows.Row``; empty for a result.
+
+    Raises:
+        ValueError: The attack, its norm, an option or a strength is not one that it has.
+    """
+
+    attack: str
+    strengths: tuple[float, ...]
+    norm: str = "linf"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    from_gray_box: bool = False
+    with_identity: bool = False
+    check: str = ""
+
+    def __post_init__(self) -> None:
+        """Demands an attack that can be built; see the class."""
+        check_choice("AttackPlan", "attack", self.attack, tuple(ATTACKS))
+        check_choice("AttackPlan", "norm", self.norm, NORMS)
+        check_choice("AttackPlan", "check", self.check, ("", UNBOUNDED, LONGER))
+        if not self.strengths or not all(strength > 0 for strength in self.strengths):
+            raise ValueError(
+                f"AttackPlan: strengths must be some numbers > 0, got {self.strengths}"
+            )
+        if self.norm not in self._norms():
+            raise ValueError(f"AttackPlan: {self.attack} has no norm {self.norm!r}")
+        unknown = set(self.options) - set(self._parameters())
+        if unknown:
+            raise ValueError(f"AttackPlan: {self.attack} has no option {sorted(unknown)[0]!r}")
+
+    @property
+    def has_radius(self) -> bool:
+        """Whether the attack runs once for each strength."""
+        return ATTACKS[self.attack].needs_eps
+
+    @property
+    def uses_gradient(self) -> bool:
+        """Whether the attack looks at gradients, not at scores alone."""
+        return ATTACKS[self.attack].uses_gradient
+
+    @property
+    def label(self) -> str:
+        """The attack's name and, unless it is the default, its loss or version."""
+        default = {name: p.default for name, p in self._parameters().items()}
+        shown = [
+            str(self.options[name])
+            for name in ("loss", "version")
+            if self.options.get(name, default.get(name)) != default.get(name)
+        ]
+        return "-".join([self.attack, *shown])
+
+    def build(self, radius: float, *, seed: int, draws: int) -> Attack:
+        """Builds the attack with the absolute ``radius``, which one without a radius ignores."""
+        options = {**self.options, "seed": seed, "draws": draws}
+        if self.has_radius:
+            options["eps"] = radius
+        if "norm" in self._parameters():
+            options["norm"] = self.norm
+        return ATTACKS[self.attack](**options)
+
+    @property
+    def steps(self) -> int:
+        """Gradients or queries per image, 0 where the attack does not say."""
+        attack = self.build(1.0, seed=0, draws=1) if self.attack != "autoattack" else None
+        return int(getattr(attack, "steps", getattr(attack, "queries", 0)))
+
+    @property
+    def cost(self) -> float:
+        """Looks at the classifier per image and strength, about; for progress bars."""
+        times = float(self.options.get("restarts", 1)) * float(self.options.get("rounds", 1))
+        return (self.steps or {"autoattack": 1500}.get(self.attack, 1)) * times + 1
+
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
+        return inspect.signature(ATTACKS[self.attack]).parameters
+
+    def _norms(self) -> tuple[str, ...]:
+        if "norm" in self._parameters():
+            return NORMS
+        return ("l2",) if self.attack.endswith("_l2") else ("linf",)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides an evaluation's numbers besides images and classifiers.
+
+    Args:
+        attacks: What is run, in this order.
+        seed: Of attacks and of the random draws of defenses.
+        draws: How often attacks ask a random defense per look (EOT).
+        final_draws: How often a random defense is asked about each final image.
+        with_transfer: Score what was made on each bare classifier on all other classifiers too.
+        batch_size: Images attacked at once; results are kept by such batches, and random
+            defenses draw per batch, so that it is part of the result.
+        n_pictures: Test images of which attacked versions are kept for pictures.
+    """
+
+    attacks: tuple[AttackPlan, ...]
+    seed: int = 0
+    draws: int = 20
+    final_draws: int = 10
+    with_transfer: bool = False
+    batch_size: int = 128
+    n_pictures: int = 24
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain values."""
+        values: dict[str, Any] = asdict(self)
+        return values
+
+
+def standard_plan(
+    strengths: tuple[float, ...],
+    budgets: tuple[float, ...] = (),
+    *,
+    n_classes: int = 10,
+    seed: int = 0,
+    quick: bool = False,
+    names: tuple[str, ...] = (),
+) -> Plan:
+    """Gives the attacks of a report that holds: iterated, adaptive, by scores, and their checks.
+
+    Args:
+        strengths: L-infinity radii.
+        budgets: L2 radii, relative to the mean norm of the images; empty: no L2 attack.
+        n_classes: Of the classifiers; some losses need more than two.
+        seed: Of everything random.
+        quick: Few steps.
+        names: Only these attacks of ``ATTACKS``, with their checks; empty: the usual ones.
+    """
+    chosen = names or ("fgsm", "pgd", "apgd", "square", *(("cw_l2",) if budgets else ()))
+    options: dict[str, list[dict[str, Any]]] = {
+        # the margin: cross-entropy saturates on confident classifiers, which looks like strength
+        "fgsm": [{"loss": "margin"}],
+        "bim": [{"loss": "margin", "steps": 10 if quick else 20}],
+        "mi_fgsm": [{"loss": "margin", "steps": 10}],
+        "pgd": [{"loss": "margin", "steps": 10 if quick else 40}],
+        "apgd": [{"steps": 20}] if quick else [{}, {"loss": "dlr" if n_classes > 2 else "margin"}],
+        "apgd_t": [{"steps": 20 if quick else 100}],
+        "cw_linf": [{"steps": 10 if quick else 30}],
+        "square": [{"queries": 300 if quick else 5000}],
+        "spsa": [{"steps": 20 if quick else 100}],
+        "cw_l2": [
+            {"steps": 30, "rounds": 2, "learning_rate": 0.05, "first_weight": 3.0}
+            if quick
+            else {"steps": 100, "rounds": 5, "learning_rate": 0.02, "first_weight": 1.0}
+        ],
+        "autoattack": [{}],
+    }
+    attacks = []
+    for name in chosen:
+        is_l2 = name == "cw_l2"
+        radii = budgets if is_l2 else strengths
+        if not radii:
+            raise ValueError(f"standard_plan: {name} needs {'budgets' if is_l2 else 'strengths'}")
+        is_iterated = name in ("bim", "mi_fgsm", "pgd", "apgd", "cw_l2")
+        attacks += [
+            AttackPlan(
+                name, radii, "l2" if is_l2 else "linf", each,
+                from_gray_box=is_iterated, with_identity=name in ("bim", "pgd"),
+            )
+            for each in options[name]
+        ]  # fmt: skip
+    if strengths:
+        longer = {"loss": "margin", "steps": 40 if quick else 200}
+        attacks.append(AttackPlan("pgd", strengths[-1:], options=longer, check=LONGER))
+        sanity = {"loss": "margin", "steps": 20}
+        attacks.append(AttackPlan("pgd", (1.0,), options=sanity, check=UNBOUNDED))
+    return Plan(tuple(attacks), seed=seed, draws=8 if quick else 20)

@@ -1,0 +1,77 @@
+"""Threat models: what an attacker knows of what he attacks, named in every row of a table."""
+
+from __future__ import annotations
+
+WORST_CASE = "worst case"
+WHITE_BOX = "white-box"
+BPDA = "BPDA"
+SCORES = "scores only"
+UNDEFENDED = "undefended"
+GRAY_BOX = "gray-box"
+TRANSFER = "transfer"
+CLEAN = "clean"
+
+IDENTITY = "identity"
+EOT = "EOT"
+WARM = "from gray-box images"
+
+# in the order in which a table shows them: what counts first, what flatters last
+KINDS = {
+    WORST_CASE: "each image counts as wrong if any attack of this table, of this strength or "
+    "less, fooled this classifier on it",
+    WHITE_BOX: "the attack differentiates through everything, knowing everything",
+    BPDA: "the attack runs everything, but differentiates a stand-in for what has no useful "
+    "gradient: the defense's own surrogate",
+    SCORES: "the attack sees the logits of the whole defense and no gradient",
+    UNDEFENDED: "there is no defense, and the attack differentiates the classifier",
+    GRAY_BOX: "the attack knows the classifier but not the defense: made on the bare classifier, "
+    "scored behind the defense. Not a measure of robustness",
+    TRANSFER: "made on another classifier, scored on this one. Not a measure of robustness",
+    CLEAN: "no attack",
+}
+VARIANTS = {
+    IDENTITY: "the stand-in is the identity: a cross-check of the exact gradient",
+    EOT: "its gradients are means over draws of the random defense",
+    WARM: "begun at the gray-box images of the same attack instead of the clean ones",
+}
+
+ADAPTIVE = (WHITE_BOX, BPDA, SCORES)  # they know the defense
+KNOWING = (UNDEFENDED, *ADAPTIVE)
+
+
+def threat_model(kind: str, *variants: str) -> str:
+    """Names a threat model: a kind, and the variants that apply, such as ``"BPDA, identity"``."""
+    assert kind in KINDS, kind
+    assert set(variants) <= set(VARIANTS), variants
+    return ", ".join([kind, *(variant for variant in VARIANTS if variant in variants)])
+
+
+def kind_of(threat: str) -> str:
+    """Returns the kind of a threat model: ``"white-box"`` of ``"white-box, EOT"``."""
+    return threat.split(", ")[0]
+
+
+def variants_of(threat: str) -> tuple[str, ...]:
+    """Returns the variants of a threat model: ``("EOT",)`` of ``"white-box, EOT"``."""
+    return tuple(threat.split(", ")[1:])
+
+
+def is_known(threat: str) -> bool:
+    """Says whether ``threat`` is a threat model that a table may name."""
+    return kind_of(threat) in KINDS and set(variants_of(threat)) <= set(VARIANTS)
+
+
+def describe(threat: str) -> str:
+    """Says in words what the attacker knows.
+
+    Example:
+        >>> describe("white-box, EOT")
+        'the attack differentiates through everything, knowing everything; its gradients are \
+means over draws of the random defense'
+    """
+    return "; ".join([KINDS[kind_of(threat)], *(VARIANTS[v] for v in variants_of(threat))])
+
+
+def reading_order(threat: str) -> tuple[int, int]:
+    """Sorts threat models: kinds as listed, plain before its variants."""
+    return list(KINDS).index(kind_of(threat)), len(variants_of(threat))
