@@ -16,32 +16,40 @@ import torch
 
 from sparsedef import demo
 from sparsedef.defenses import regionsparse
-from sparsedef.demo import driver, jobs, plan
+from sparsedef.demo import driver, plan
+from sparsedef.evaluation import AttackPlan, Plan, runner
+from sparsedef.evaluation.rows import UNBOUNDED
 
 pytest.importorskip("sklearn")
 pytest.importorskip("PIL")
 pytest.importorskip("jinja2")
 
-TINY = plan.Plan(
+ATTACKS = (
+    AttackPlan("fgsm", (8 / 255, 0.2)),
+    AttackPlan(
+        "bim", (8 / 255, 0.2), options={"loss": "margin", "steps": 3},
+        from_gray_box=True, with_identity=True,
+    ),
+    AttackPlan("mi_fgsm", (8 / 255, 0.2), options={"steps": 2}),
+    AttackPlan(
+        "cw_l2", (0.1, 0.4), "l2",
+        {"steps": 4, "rounds": 1, "learning_rate": 0.2, "first_weight": 10.0}, from_gray_box=True,
+    ),
+    AttackPlan("pgd", (1.0,), options={"steps": 4}, check=UNBOUNDED),
+)  # fmt: skip
+TINY = plan.DemoPlan(
     seed=0,
     tasks=("digits",),
     n_samples=12,
     epochs={"digits": 2, "photographs": 1},
-    strengths=(8 / 255, 0.2),
-    budgets=(0.1, 0.4),
-    options={
-        "bim": {"loss": "margin", "steps": 3},
-        "mi_fgsm": {"steps": 2},
-        "pgd": {"steps": 4},
-        "cw_l2": {"steps": 4, "rounds": 1, "learning_rate": 0.2, "first_weight": 10.0},
-    },
-    n_pictures=6,
+    attacks=Plan(ATTACKS, n_pictures=6),
 )
 
 
 def make_tiny(patch: pytest.MonkeyPatch) -> None:
     """Makes the quick demo tiny: weak attacks, and a dictionary that is drawn, not learnt."""
-    patch.setattr(driver, "quick_plan", lambda seed, tasks: replace(TINY, seed=seed, tasks=tasks))
+    patch.setattr(driver, "quick_plan", lambda seed, tasks: replace(
+        TINY, seed=seed, tasks=tasks, attacks=replace(TINY.attacks, seed=seed)))  # fmt: skip
     patch.setattr(regionsparse, "learn_patch_dictionary", lambda signals, n_atoms, **_: (
         torch.nn.functional.normalize(signals[:n_atoms], dim=1)))  # fmt: skip
 
@@ -73,24 +81,30 @@ def test_rows_are_complete_and_labelled(finished: Path) -> None:
     for task in ("digits", "photographs"):
         here = [row for row in rows if row["task"] == task]
         assert {row["threat_model"] for row in here} == {
-            "clean", "white-box, no defense", "gray-box", "adaptive", "worst case",
-            "adaptive, from gray-box images", "adaptive, identity gradient",
+            "clean", "undefended", "gray-box", "white-box", "worst case",
+            "white-box, from gray-box images", "BPDA, identity",
         }  # fmt: skip
-        assert {row["attack"] for row in here} == {"", "fgsm", "bim", "mi_fgsm", "cw_l2", "pgd"}
+        assert {row["attack"] for row in here} == {
+            "", "fgsm", "bim-margin", "mi_fgsm", "cw_l2", "pgd"
+        }  # fmt: skip
         assert all(len(row["correct"]) == row["n"] == 12 for row in here)
         assert all(row["ci_low"] <= row["accuracy"] <= row["ci_high"] for row in here)
         assert len(results["tasks"][task]["sample_ids"]) == 12
-        sanity = [row for row in here if row["is_sanity"]]
+        sanity = [row for row in here if row["check"]]
         assert {row["strength"] for row in sanity} == {1.0}
-    assert results["plan"]["seed"] == 0
+        assert results["tasks"][task]["plan"]["seed"] == 0
+        assert results["tasks"][task]["reading"].keys() == {"bilateral", "regionsparse"}
+    for row in rows:
+        assert {"defense", "attack", "threat_model", "strength", "n", "accuracy", "ci_low",
+                "ci_high", "flags"} <= row.keys()  # fmt: skip
+    assert results["settings"]["seed"] == 0
     assert {"torch", "sparsedef", "sources", "omp backend"} <= results["versions"].keys()
-    assert all(results["reading"].values())
 
 
 def test_the_report_is_one_file_with_pictures(finished: Path) -> None:
     page = (finished / "report.html").read_text()
     assert page.count("data:image/png") > 60
-    assert page.count("<svg") == 12
+    assert page.count("<svg") == 28  # per task two overviews; per defense six
     assert "http" not in page.split("</style>")[1].replace("http-equiv", "")
     assert {path.name for path in finished.iterdir()} == {"cache", "report.html", "results.json"}
 
@@ -103,7 +117,8 @@ def test_a_second_run_computes_nothing_and_says_the_same(
     def forbidden(*_: object) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(driver, "run_job", forbidden)
+    monkeypatch.setattr(runner._Batch, "_run", forbidden)
+    monkeypatch.setattr(runner._Batch, "_clean", forbidden)
     demo.run(finished, quick=True, is_silent=True)
     assert (finished / "results.json").read_bytes() == before
 
@@ -111,15 +126,15 @@ def test_a_second_run_computes_nothing_and_says_the_same(
 def test_an_interrupted_run_continues_to_the_same_rows(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    run_job, ran = jobs.run_job, []
+    real, ran = runner._Batch._run, []
 
-    def stopping(job: jobs.Job, *rest: Any) -> dict[str, Any]:
+    def stopping(self: Any, job: Any) -> dict[str, Any]:
         if len(ran) == 9:
             raise KeyboardInterrupt
-        ran.append(job)
-        return run_job(job, *rest)
+        ran.append((job.title, job.strengths))
+        return real(self, job)
 
-    monkeypatch.setattr(driver, "run_job", stopping)
+    monkeypatch.setattr(runner._Batch, "_run", stopping)
     parser = argparse.ArgumentParser()
     demo.add_arguments(parser)
     args = parser.parse_args(["--out", str(tmp_path), "--quick", "--tasks", "digits"])
@@ -131,7 +146,7 @@ def test_an_interrupted_run_continues_to_the_same_rows(
     ran.extend([None] * 10)
     assert demo.main(args) == 0
     assert not set(first) & set(ran), "a finished job was run again"
-    assert "adaptive" in capsys.readouterr().out
+    assert "white-box" in capsys.readouterr().out
     whole = [row for row in read(finished)["rows"] if row["task"] == "digits"]
     assert read(tmp_path)["rows"] == whole
 

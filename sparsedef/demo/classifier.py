@@ -1,4 +1,4 @@
-"""Training of the small network that the demo attacks: seconds, right on about 98% of the digits."""
+"""Training of the small network that the demo attacks: seconds, and right on 98% of the digits."""
 
 from __future__ import annotations
 

@@ -200,7 +200,11 @@ def _gradient_loses_to_scores(rows: list[Row]) -> list[Flag]:
     """An attack without gradients that finds more than all with them: gradients are masked."""
     flags = []
     for here in _groups(_attacked(rows), "task", "defense", "norm", "strength"):
-        by_gradient = [r for r in here if kind_of(r.threat_model) in BY_GRADIENT]
+        # a warm start may have won without any gradient through the defense
+        by_gradient = [
+            r for r in here
+            if kind_of(r.threat_model) in BY_GRADIENT and WARM not in variants_of(r.threat_model)
+        ]  # fmt: skip
         for row in here:
             if row.threat_model != SCORES or not by_gradient:
                 continue

@@ -10,8 +10,17 @@ import torch
 
 from sparsedef.evaluation import Flag, Row, build_sections, find_flags, read, worst_cases
 from sparsedef.evaluation.pictures import difference, mosaic, png_uri
-from sparsedef.evaluation.report import Figure, Report, Strip, TaskReport, chart, render
-from sparsedef.evaluation.rows import ADAPTIVE, CLEAN, GRAY_BOX, WHITE_BOX
+from sparsedef.evaluation.report import (
+    Figure,
+    Part,
+    Report,
+    Strip,
+    TaskReport,
+    chart,
+    overview,
+    render,
+)
+from sparsedef.evaluation.threats import CLEAN, GRAY_BOX, UNDEFENDED, WHITE_BOX
 
 pytest.importorskip("jinja2")
 Image = pytest.importorskip("PIL.Image")
@@ -19,29 +28,25 @@ Image = pytest.importorskip("PIL.Image")
 ROWS = [
     Row("t", "none", "", CLEAN, "linf", 0.0, "1" * 20),
     Row("t", "d", "", CLEAN, "linf", 0.0, "1" * 19 + "0"),
-    Row("t", "none", "bim", WHITE_BOX, "linf", 8 / 255, "1" * 3 + "0" * 17),
+    Row("t", "none", "bim", UNDEFENDED, "linf", 8 / 255, "1" * 3 + "0" * 17),
     Row("t", "d", "bim", GRAY_BOX, "linf", 8 / 255, "1" * 15 + "0" * 5),
-    Row("t", "d", "bim", ADAPTIVE, "linf", 8 / 255, "1" * 7 + "0" * 13),
+    Row("t", "d", "bim", WHITE_BOX, "linf", 8 / 255, "1" * 7 + "0" * 13),
 ]
 
 
-def make_page(note: str = "") -> str:
+def make_page(note: str = "", voids: tuple[str, ...] = ()) -> str:
     every = [*ROWS, *worst_cases(ROWS)]
-    panel = chart(every, "BIM", "d", "bim", "linf")
+    panel, worst = chart(every, "BIM", "d", "bim", "linf"), overview(every, "Worst", "linf")
     assert panel is not None
+    assert worst is not None
+    figure = Figure(png_uri(torch.rand(3, 4, 4)), "clean", "7", True, (0, 0, 9, 9))
+    part = Part(
+        "d", "an example", read(every, "t", "d", "linf", 8 / 255), voids, [panel],
+        [Strip("a sample", [figure])],
+    )  # fmt: skip
     task = TaskReport(
-        name="t",
-        source="somewhere",
-        facts=[("images", "20")],
-        reading=read(every, "t", "d", "linf", 8 / 255),
-        sections=build_sections(every),
-        panels=[panel],
-        samples=[
-            Strip(
-                "a sample", [Figure(png_uri(torch.rand(3, 4, 4)), "clean", "7", True, (0, 0, 9, 9))]
-            )
-        ],
-    )
+        "t", "somewhere", [("images", "20")], [worst], [part], build_sections(every)
+    )  # fmt: skip
     flags = [*find_flags(ROWS), Flag("code", "t", "d", note or "nothing", True)]
     return render(Report("Title", ["lead"], [task], flags, len(ROWS), [("Seeds", [("seed", "0")])]))
 
@@ -86,6 +91,21 @@ def test_the_page_holds_the_numbers() -> None:
     assert re.search(f"{100 * low:.1f}.{100 * high:.1f}", page)
 
 
+def test_a_void_headline_says_why() -> None:
+    assert "Not to be quoted" not in make_page()
+    page = make_page(voids=("zero-gradient",))
+    assert "void: zero-gradient" in page
+    assert "Not to be quoted: zero-gradient" in page
+
+
+def test_every_classifier_has_a_colour_in_the_overview() -> None:
+    panel = overview([*ROWS, *worst_cases(ROWS)], "Worst", "linf")
+    assert panel is not None
+    assert sorted(panel.curves) == ["d", "none"]
+    assert panel.svg.count("<polyline") == 2
+    assert overview(ROWS, "Worst", "l2") is None
+
+
 def test_text_is_escaped() -> None:
     assert "<script>" not in make_page("<script>alert(1)</script>")
 
@@ -94,7 +114,7 @@ def test_a_chart_has_a_point_for_each_row_and_names_it() -> None:
     panel = chart(ROWS, "a < b", "d", "bim", "linf")
     assert panel is not None
     assert panel.svg.count("<circle") == 6  # three curves, clean and attacked
-    assert "d, adaptive: 35.0%" in panel.svg
+    assert "d, white-box: 35.0%" in panel.svg
     assert "a &lt; b" in panel.svg
     assert chart(ROWS, "none", "d", "square", "linf") is None
 
