@@ -35,6 +35,11 @@ class Split:
         """Returns the first ``count`` images (a split is already in seeded random order)."""
         return Split(self.images[:count], self.labels[:count], self.ids[:count])
 
+    def where(self, chosen: Tensor) -> Split:
+        """Returns the images ``chosen`` ``[B]`` bool, in their order."""
+        ids = tuple(each for each, is_in in zip(self.ids, chosen.tolist(), strict=True) if is_in)
+        return Split(self.images[chosen], self.labels[chosen], ids)
+
 
 @dataclass(frozen=True)
 class Dataset:

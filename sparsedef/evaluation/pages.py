@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from sparsedef.evaluation.flags import Flag, codes_of, find_flags, voids
 from sparsedef.evaluation.gallery import sample_strips
 from sparsedef.evaluation.reading import Reading, read, reading_strength
 from sparsedef.evaluation.report import (
+    PaperTable,
     Part,
     Report,
     Strip,
@@ -23,7 +24,7 @@ from sparsedef.evaluation.report import (
 )
 from sparsedef.evaluation.rows import Row, worst_cases
 from sparsedef.evaluation.runner import Evaluation
-from sparsedef.evaluation.table import build_sections
+from sparsedef.evaluation.table import build_sections, mark
 from sparsedef.evaluation.threats import CLEAN
 from sparsedef.whole_file import whole_file
 
@@ -38,6 +39,7 @@ class Words:
         caveats: What the numbers do not say.
         settings: Names and values that decide the numbers, besides the plan.
         strips: Pictures per task and contender (``""``: of none), after the samples.
+        tables: Tables in a paper's layout.
     """
 
     title: str
@@ -45,6 +47,7 @@ class Words:
     caveats: Sequence[str] = ()
     settings: Mapping[str, Any] | None = None
     strips: Mapping[tuple[str, str], Sequence[Strip]] | None = None
+    tables: Sequence[PaperTable] = ()
 
 
 def readings(found: Evaluation) -> dict[str, Reading]:
@@ -96,6 +99,7 @@ def results(
         "title": words.title,
         "settings": dict(words.settings or {}),
         "versions": dict(versions),
+        "tables": [asdict(table) for table in words.tables],
         "tasks": tasks,
         "rows": rows,
         "flags": [flag.to_json() for flag in flags],
@@ -149,6 +153,7 @@ def _report(
         n_checked=sum(len(found.rows) for found in evaluations),
         details=details,
         caveats=words.caveats,
+        tables=words.tables,
     )
 
 
@@ -157,7 +162,7 @@ def _task_report(found: Evaluation, words: Words, flags: list[Flag]) -> TaskRepo
     every = [*found.rows, *worst_cases(found.rows)]
     norms = list(dict.fromkeys(r.norm for r in every if r.threat_model != CLEAN))
     extra = words.strips or {}
-    overviews = [overview(every, f"Worst case, {'L∞' if n == 'linf' else n}", n) for n in norms]
+    overviews = [overview(every, f"Worst case, {mark(n)}", n) for n in norms]
     parts = []
     for name in task.defended() or [NONE]:
         reading = read_at.get(name)
@@ -187,8 +192,7 @@ def _task_report(found: Evaluation, words: Words, flags: list[Flag]) -> TaskRepo
 def _panels(every: list[Row], name: str, norms: list[str]) -> list[Any]:
     panels = []
     for norm in norms:
-        mark = "L∞" if norm == "linf" else norm
-        panels.append(chart(every, f"Worst case over all {mark} attacks", name, "", norm))
+        panels.append(chart(every, f"Worst case over all {mark(norm)} attacks", name, "", norm))
         attacks = dict.fromkeys(r.attack for r in every if r.norm == norm and r.attack)
         for attack in attacks:
             panels.append(chart(every, f"{attack.upper().replace('_', '-')}", name, attack, norm))

@@ -9,7 +9,7 @@ from sparsedef.evaluation.curves import Curve, draw_curves
 from sparsedef.evaluation.flags import Flag
 from sparsedef.evaluation.reading import Reading
 from sparsedef.evaluation.rows import UNBOUNDED, Row, describe_strength
-from sparsedef.evaluation.table import Section, norm_title
+from sparsedef.evaluation.table import Section, mark, norm_title
 from sparsedef.evaluation.threats import (
     BPDA,
     CLEAN,
@@ -137,6 +137,36 @@ class TaskReport:
 
 
 @dataclass(frozen=True)
+class PaperTable:
+    """A table in a paper's own layout.
+
+    Args:
+        title: What it is.
+        head: Column headings.
+        lines: Cells as text; the first is the line's name.
+        note: What a reader must know of it.
+    """
+
+    title: str
+    head: Sequence[str]
+    lines: Sequence[Sequence[str]]
+    note: str = ""
+
+    def to_text(self) -> str:
+        """Writes it as aligned text."""
+        every = [list(self.head), *(list(line) for line in self.lines)]
+        sizes = [max(len(line[i]) for line in every) for i in range(len(self.head))]
+        out = [self.title]
+        for line in every:
+            cells = [line[0].ljust(sizes[0])]
+            cells += [cell.rjust(size) for cell, size in zip(line[1:], sizes[1:], strict=True)]
+            out.append("  ".join(cells).rstrip())
+            if line is every[0]:
+                out.append("-" * len(out[-1]))
+        return "\n".join([*out, *([self.note] if self.note else [])])
+
+
+@dataclass(frozen=True)
 class Report:
     """The page.
 
@@ -148,6 +178,7 @@ class Report:
         n_checked: Number of rows that the checks looked at.
         details: Titled lists of name and value: settings, versions, seeds, sample ids.
         caveats: What the numbers do not say.
+        tables: Tables in a paper's layout, shown first.
     """
 
     title: str
@@ -157,6 +188,7 @@ class Report:
     n_checked: int
     details: Sequence[tuple[str, Sequence[tuple[str, str]]]]
     caveats: Sequence[str] = field(default_factory=tuple)
+    tables: Sequence[PaperTable] = field(default_factory=tuple)
 
 
 def chart(rows: list[Row], title: str, defense: str, attack: str, norm: str) -> Panel | None:
@@ -231,6 +263,7 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
+    environment.filters["mark"] = mark
     environment.filters["radius"] = lambda row: describe_strength(row.norm, row.strength)
     threats = dict.fromkeys(
         line.threat_model

@@ -57,6 +57,11 @@ class Section:
         return norm_title(self.norm)
 
 
+def mark(norm: str) -> str:
+    """Writes a norm as readers do: ``L∞``, ``L2``, or another measure by its own name."""
+    return {"linf": "L∞", "l2": "L2"}.get(norm, norm)
+
+
 def norm_title(norm: str) -> str:
     """Says in words what strengths of a norm measure."""
     titles = {"linf": "L∞ radius", "l2": "L2 radius relative to the images' mean norm"}

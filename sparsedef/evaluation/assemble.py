@@ -1,0 +1,158 @@
+"""From names to a task: data, a classifier trained or loaded, defenses fitted to it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import sparsedef
+from sparsedef.data import Dataset, Split
+from sparsedef.defenses import DEFENSES, Identity
+from sparsedef.evaluation.cache import Cache, source_digest
+from sparsedef.evaluation.contenders import NONE, Contender
+from sparsedef.models import load_model
+from sparsedef.training import train_classifier
+
+EPOCHS = 12  # of a small network on a data set that comes with the package
+PACKAGES = ("numpy", "scikit-learn", "open-clip-torch", "pyautoattack", "torchvision")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what results depend on, the library's own sources included."""
+    backend = sparsedef.omp(torch.ones(1, 4), torch.eye(4), 1).backend
+    found = {
+        "sparsedef": sparsedef.__version__,
+        "sources": source_digest(Path(sparsedef.__file__).parent),
+        "omp backend": backend,
+        "torch": torch.__version__,
+    }
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return {**found, "python": platform.python_version(), "machine": machine}
+
+
+def trained(
+    cache: Cache,
+    name: str,
+    dataset: Dataset,
+    *,
+    seed: int,
+    objective: str = "standard",
+    eps: float = 8 / 255,
+    epochs: int = EPOCHS,
+    model: str = "small_cnn",
+    train: Split | None = None,
+    say: Callable[[str], object] = lambda title: None,
+) -> nn.Module:
+    """Trains a classifier on a data set's training images, or takes it from ``cache``.
+
+    Args:
+        cache: Where its weights are kept.
+        name: Of the classifier, for the cache's files and for ``say``.
+        dataset: Its training part is learnt, unless ``train`` is given.
+        seed: Of weights and order.
+        objective: One of ``sparsedef.training.OBJECTIVES``.
+        eps: Radius of adversarial objectives, in [0, 1] pixel units.
+        epochs: Passes over the images.
+        model: Network, by its name for ``load_model``.
+        train: What to learn instead, such as the same images purified.
+        say: Told in a few words what is being done now.
+
+    Returns:
+        The classifier, in evaluation mode and without gradients for its weights.
+    """
+    split = train or dataset.train
+    size = split.images.shape[-1]
+
+    def build() -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return load_model(model, n_classes=len(dataset.classes), size=size)
+
+    def learn() -> dict[str, Any]:
+        say(f"{dataset.name}: training {name}")
+        network = build()
+        train_classifier(
+            network, split.images, split.labels, objective=objective, eps=eps, epochs=epochs,
+            seed=seed,
+        )  # fmt: skip
+        return dict(network.state_dict())
+
+    settings = {
+        "dataset": dataset.name, "size": size, "seed": seed, "objective": objective,
+        "eps": eps, "epochs": epochs, "model": model, "name": name, "n": len(split),
+    }  # fmt: skip
+    network = build()
+    network.load_state_dict(cache.get("classifier", settings, learn))
+    return network.eval().requires_grad_(False)
+
+
+def defend(
+    classifier: nn.Module,
+    names: Sequence[str],
+    train: Split,
+    *,
+    seed: int,
+    bare: str = NONE,
+    say: Callable[[str], object] = lambda title: None,
+) -> dict[str, Contender]:
+    """Fits defenses to a classifier, by their names.
+
+    Args:
+        classifier: What to defend.
+        names: Of ``DEFENSES``, or ``file.py:function``, a function of the classifier, clean
+            training images and labels that gives a defense, or any module.
+        train: Clean training images.
+        seed: Of everything random in fitting.
+        bare: Name of the contender that is this classifier alone.
+        say: Told in a few words what is being done now.
+
+    Raises:
+        ValueError: A name is unknown, or a file has no such function.
+    """
+    found = {}
+    for name in names:
+        say(f"fitting {name}")
+        if name in DEFENSES:
+            model: nn.Module = DEFENSES[name].fit(classifier, train.images, train.labels, seed=seed)
+            title = name
+        else:
+            function, title = _from_file(name)
+            model = function(classifier, train.images, train.labels)
+        found[title] = Contender(model.eval(), bare)
+    return found
+
+
+def bare(classifier: nn.Module) -> Contender:
+    """The classifier without a defense."""
+    return Contender(Identity(classifier).eval(), None)
+
+
+def _from_file(spec: str) -> tuple[Callable[..., nn.Module], str]:
+    path, _, name = spec.rpartition(":")
+    if not path.endswith(".py"):
+        raise ValueError(
+            f"defense must be one of {sorted(DEFENSES)} or file.py:function, got {spec!r}"
+        )
+    if not Path(path).is_file():
+        raise ValueError(f"defense {spec!r}: there is no file {path}")
+    module_spec = importlib.util.spec_from_file_location(f"defense_{Path(path).stem}", path)
+    assert module_spec is not None
+    assert module_spec.loader is not None
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    if not callable(getattr(module, name, None)):
+        raise ValueError(f"defense {spec!r}: {path} has no function {name}")
+    return getattr(module, name), name
