@@ -57,8 +57,7 @@ def find_label_file(folders: list[Path]) -> Path | None:
 
 
 def read_labels(who: str, path: Path, files: list[Path]) -> list[str]:
-    """Reads the label of each validation file: a synset, or the number of a class
-    counted from 0.
+    """Reads the label of each validation file: a synset, or a number counted from 0.
 
     A line is ``NAME LABEL`` (separated by a comma or blanks; what follows is ignored, NAME with or
     without its ending), or ``LABEL`` alone, one for each file in the order of their names.
