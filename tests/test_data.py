@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from sparsedef.data import BUILT_IN, DATASETS, Dataset, load_digits, load_photograph, load_photographs
+from sparsedef.data import (
+    BUILT_IN,
+    DATASETS,
+    Dataset,
+    load_digits,
+    load_photograph,
+    load_photographs,
+)
 from sparsedef.data.photographs import strips
 
 pytest.importorskip("sklearn")
