@@ -3,14 +3,21 @@
 import pytest
 import torch
 
-from sparsedef.data import DATASETS, Dataset, load_digits, load_photograph, load_photographs
+from sparsedef.data import (
+    BUILT_IN,
+    DATASETS,
+    Dataset,
+    load_digits,
+    load_photograph,
+    load_photographs,
+)
 from sparsedef.data.photographs import strips
 
 pytest.importorskip("sklearn")
 pytest.importorskip("PIL")
 
 
-@pytest.fixture(scope="module", params=DATASETS)
+@pytest.fixture(scope="module", params=BUILT_IN)
 def dataset(request: pytest.FixtureRequest) -> Dataset:
     return DATASETS[request.param](seed=0)
 
