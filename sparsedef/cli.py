@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import sparsedef
 from sparsedef import config
@@ -18,6 +20,12 @@ from sparsedef.version import __version__
 BENCHES = {op: [f"bench_{op}.py"] for op in ("lasso", "omp", "patches", "dictionary")}
 BENCHES["all"] = [name for names in BENCHES.values() for name in names]
 SIZES = ("tiny", "small", "full")
+COMMANDS = {
+    "train": "train a classifier, adversarially or not, or a defense; resumes",
+    "evaluate": "attack any classifier behind any defense, and report it honestly",
+    "reproduce": "a paper's experiments, with the attacks that it lacks",
+    "patches": "write the training patches of a data set, for sparsedef learn",
+}
 STREAMS = {
     "encode": "find the sparse code of every row of files of any size; resumes, shards",
     "learn": "learn a dictionary from files of any size; resumes, shards",
@@ -49,12 +57,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_bench_arguments(bench)
     for verb, about in STREAMS.items():
         _add_stream_arguments(verb, commands.add_parser(verb, help=about))
+    for verb, about in COMMANDS.items():
+        _command(verb).add_arguments(commands.add_parser(verb, help=about))
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "doctor":
             return 0 if config.doctor() else 1
         if arguments.command == "bench":
             return _bench(arguments)
+        if arguments.command in COMMANDS:
+            status: int = _command(arguments.command).run(arguments)
+            return status
         if arguments.command in STREAMS:
             from sparsedef.streams import command
 
@@ -65,6 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; what is finished is kept, the same command goes on", file=sys.stderr)
         return 130
+
+
+def _command(verb: str) -> ModuleType:
+    return import_module(f"sparsedef.commands.{verb}")
 
 
 def _add_demo_arguments(parser: argparse.ArgumentParser) -> None:

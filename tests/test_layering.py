@@ -13,7 +13,7 @@ FLOORS = {
     "demo": 9, "reproduce": 9,
     "evaluation": 8,
     "defenses": 7, "attacks": 7, "data": 7,
-    "training": 6, "models": 6, "worlds": 6, "nn": 6, "estimators": 6, "streams": 6, "sae": 6,
+    "training": 6, "models": 6, "worlds": 6, "concepts": 6, "nn": 6, "estimators": 6, "streams": 6, "sae": 6,
     "learning": 5, "config": 5,
     "solvers": 4,
     "ops": 3,

@@ -86,7 +86,7 @@ def trained(
         network = build()
         train_classifier(
             network, split.images, split.labels, objective=objective, eps=eps, epochs=epochs,
-            seed=seed,
+            seed=seed, is_silent=True,
         )  # fmt: skip
         return dict(network.state_dict())
 
