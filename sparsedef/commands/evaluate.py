@@ -68,7 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"(default: regionsparse)",
     )  # fmt: skip
     parser.add_argument(
-        "--also", nargs="+", default=[], metavar="NAME=SPEC",
+        "--also",
+        nargs="+",
+        default=[],
+        metavar="NAME=SPEC",
         help="other classifiers, such as adversarially trained ones, evaluated beside it",
     )
     parser.add_argument(
@@ -80,7 +83,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="R", help="L-infinity radii, such as 8/255 (default: 4/255 8/255 16/255)",
     )  # fmt: skip
     parser.add_argument(
-        "--budgets", nargs="+", type=fraction, default=[], metavar="R",
+        "--budgets",
+        nargs="+",
+        type=fraction,
+        default=[],
+        metavar="R",
         help="L2 radii relative to the images' mean norm, such as 0.05 (default: no L2 attack)",
     )
     parser.add_argument(

@@ -36,9 +36,7 @@ def count(text: str) -> int:
     return value
 
 
-def add_data_arguments(
-    parser: argparse.ArgumentParser, *, default: str | None = "digits"
-) -> None:
+def add_data_arguments(parser: argparse.ArgumentParser, *, default: str | None = "digits") -> None:
     """Adds the options that choose images; without a ``default`` the command has several."""
     parser.add_argument(
         "--dataset", choices=tuple(DATASETS), default=default,

@@ -12,6 +12,7 @@ from sparsedef.evaluation.rows import LONGER, UNBOUNDED
 from sparsedef.solvers.checks import check_choice
 
 NORMS = ("linf", "l2")
+ITERATED = ("bim", "mi_fgsm", "pgd", "apgd", "cw_l2")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class AttackPlan:
             raise ValueError(
                 f"AttackPlan: strengths must be some numbers > 0, got {self.strengths}"
             )
-        if self.norm not in self._norms():
+        if self.norm not in norms_of(self.attack):
             raise ValueError(f"AttackPlan: {self.attack} has no norm {self.norm!r}")
         unknown = set(self.options) - set(self._parameters())
         if unknown:
@@ -101,10 +102,12 @@ class AttackPlan:
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(ATTACKS[self.attack]).parameters
 
-    def _norms(self) -> tuple[str, ...]:
-        if "norm" in self._parameters():
-            return NORMS
-        return ("l2",) if self.attack.endswith("_l2") else ("linf",)
+
+def norms_of(attack: str) -> tuple[str, ...]:
+    """Says in which norms the attack of that name in ``ATTACKS`` bounds its perturbation."""
+    if "norm" in inspect.signature(ATTACKS[attack]).parameters:
+        return NORMS
+    return ("l2",) if attack.endswith("_l2") else ("linf",)
 
 
 @dataclass(frozen=True)
@@ -176,16 +179,19 @@ def standard_plan(
     }
     attacks = []
     for name in chosen:
-        is_l2 = name == "cw_l2"
-        radii = budgets if is_l2 else strengths
-        if not radii:
-            raise ValueError(f"standard_plan: {name} needs {'budgets' if is_l2 else 'strengths'}")
-        is_iterated = name in ("bim", "mi_fgsm", "pgd", "apgd", "cw_l2")
+        radii = {"linf": strengths, "l2": budgets}
+        norms = [norm for norm in norms_of(name) if radii[norm]]
+        if not norms:
+            word = "strengths" if "linf" in norms_of(name) else "budgets"
+            raise ValueError(f"standard_plan: {name} needs {word}")
+        if not names and name not in ("pgd", "cw_l2"):
+            norms = norms[:1]  # of the usual ones, these two stand for L2
         attacks += [
             AttackPlan(
-                name, radii, "l2" if is_l2 else "linf", each,
-                from_gray_box=is_iterated, with_identity=name in ("bim", "pgd"),
+                name, radii[norm], norm, each,
+                from_gray_box=name in ITERATED, with_identity=name in ("bim", "pgd"),
             )
+            for norm in norms
             for each in options[name]
         ]  # fmt: skip
     if strengths:

@@ -76,9 +76,7 @@ class Experiment:
             AttackPlan("bim", strengths[1:2], options=margin | {"steps": 5 * steps}, check=LONGER),
             AttackPlan("pgd", (1.0,), options=margin | {"steps": 20}, check=UNBOUNDED),
         )  # fmt: skip
-        return Plan(
-            attacks, seed=seed, draws=4 if quick else 20, with_transfer=self.with_transfer
-        )
+        return Plan(attacks, seed=seed, draws=4 if quick else 20, with_transfer=self.with_transfer)
 
     def task(
         self, dataset: Dataset, cache: Cache, *, n: int, seed: int, say: Say = lambda title: None
@@ -142,7 +140,9 @@ def _lay_out_table_2(found: Evaluation) -> list[PaperTable]:
         f"{attack.upper().replace('_', '-')} {_tick(strength, norm)}"
         for attack, norm, strengths in COLUMNS for strength in strengths
     ]  # fmt: skip
-    title = f"Table II of the paper, accuracy in %, {found.task.name} ({len(found.task.test)} images)"
+    title = (
+        f"Table II of the paper, accuracy in %, {found.task.name} ({len(found.task.test)} images)"
+    )
     return [PaperTable(title, ["method", "attacker", "clean", *head], lines, NOT_THERE)]
 
 
@@ -211,7 +211,10 @@ def purified(defense: Purifier, images: Tensor, batch_size: int = 256) -> Tensor
 
 
 def _panels(
-    number: int, names: Callable[[Evaluation], Sequence[str]], kind: str, sources: Sequence[str] = ()
+    number: int,
+    names: Callable[[Evaluation], Sequence[str]],
+    kind: str,
+    sources: Sequence[str] = (),
 ) -> Callable[[Evaluation], list[PaperTable]]:
     """Lays a figure out: a panel for each attack, and for each source of transferred ones."""
 

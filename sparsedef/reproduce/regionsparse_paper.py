@@ -8,7 +8,12 @@ from __future__ import annotations
 
 LINF = (2 / 255, 14 / 255, 22 / 255)
 L2 = (0.01, 0.14, 0.2)
-COLUMNS = (("fgsm", "linf", LINF), ("bim", "linf", LINF), ("cw_l2", "l2", L2), ("mi_fgsm", "l2", L2))
+COLUMNS = (
+    ("fgsm", "linf", LINF),
+    ("bim", "linf", LINF),
+    ("cw_l2", "l2", L2),
+    ("mi_fgsm", "l2", L2),
+)
 
 # method -> clean, then the four attacks at three strengths each, in percent
 TABLE_2: dict[str, tuple[int, ...]] = {
