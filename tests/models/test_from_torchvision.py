@@ -93,6 +93,7 @@ def test_the_old_names_of_densenet_are_understood(tmp_path: Path) -> None:
     assert torch.allclose(model(images), network(normalised(images)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_transformer_is_built_for_the_size(tmp_path: Path) -> None:
     saved("vit_b_32", tmp_path / "w.pt", num_classes=4, image_size=64)
     model = load_model("torchvision:vit_b_32", n_classes=4, size=64, weights=tmp_path / "w.pt")
