@@ -18,7 +18,8 @@ from sparsedef.commands.running import (
 from sparsedef.data import load_dataset
 from sparsedef.evaluation import Cache, Words, evaluate, total_cost, write_pages
 from sparsedef.evaluation.assemble import versions
-from sparsedef.reproduce.regionsparse import EXPERIMENTS, NOT_THERE
+from sparsedef.reproduce.regionsparse import EXPERIMENTS
+from sparsedef.reproduce.regionsparse_paper import NOT_THERE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
