@@ -60,7 +60,8 @@ def activation_ratios(
 
     Raises:
         ValueError: Shapes differ, no images, ``gamma`` is negative, an activation is not finite,
-            or the network has neither activation modules nor convolutions.
+            ``batch_size`` is below 1, or the network has neither activation modules nor
+            convolutions.
         TypeError: Images are not float32 or float64.
 
     Source: the activation metric of RegionSparse (its Eq. 7).
@@ -75,6 +76,8 @@ def activation_ratios(
         )
     if not gamma >= 0:
         raise ValueError(f"{who}: gamma must be >= 0, got {gamma}")
+    if batch_size < 1:
+        raise ValueError(f"{who}: batch_size must be >= 1, got {batch_size}")
     before = channel_sums(who, model, benign, gamma, batch_size)
     after = channel_sums(who, model, attacked, gamma, batch_size)
     if before.keys() != after.keys():
@@ -114,7 +117,7 @@ def _batch_sums(who: str, model: nn.Module, images: Tensor, gamma: float) -> dic
         if not is_activation and name not in single:
             return
         # now, before a later layer changes the output in place; linear layers have channels last
-        peaks = output.detach().amax((1, 2) if follows_linear else (2, 3)).double()
+        peaks = output.detach().amax((1, 2) if follows_linear else (2, 3)).cpu().double()
         if not torch.isfinite(peaks).all():
             raise ValueError(f"{who}: the output of {name!r} must be finite")
         kept = after_activations if is_activation else after_single

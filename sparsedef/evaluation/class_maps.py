@@ -48,7 +48,8 @@ def class_maps(
 
     Both give the same map where the network averages over space and is linear after that layer,
     as ResNet, Inception and ``WideResNet`` are. Where its head tells places apart, as that of
-    ``SmallCNN``, the mean mixes them up, and only the first sums to the logit.
+    ``SmallCNN``, the mean mixes them up, and only the first adds up to the logit (less its bias,
+    before negative places are cut off).
 
     Of a ``Purifier`` the map is its classifier's, on the purified image that it sees. The model is
     put in evaluation mode meanwhile; parameters, their ``.grad`` and its hooks stay what they are.
@@ -76,6 +77,8 @@ def class_maps(
     who = "class_maps"
     if method not in METHODS:
         raise ValueError(f"{who}: method must be one of {METHODS}, got {method!r}")
+    if batch_size < 1:
+        raise ValueError(f"{who}: batch_size must be >= 1, got {batch_size}")
     check_images(who, images)
     if labels is not None and (labels.shape != images.shape[:1] or labels.dtype != torch.int64):
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -98,8 +99,8 @@ def test_without_activation_modules_blocks_of_one_convolution_count(images: Tens
     assert [r.name for r in activation_ratios(single, images, images)] == ["0.0"]
 
 
-def test_of_inception_every_convolution_counts_after_its_activation() -> None:
-    models = pytest.importorskip("torchvision", reason="torchvision is optional").models
+def test_of_inception_every_convolution_counts_after_its_activation(torchvision: Any) -> None:
+    models = torchvision.models
     with torch.random.fork_rng(devices=[]):
         net = models.inception_v3(weights=None, num_classes=4, init_weights=False)
     images = torch.rand(2, 3, 96, 96)

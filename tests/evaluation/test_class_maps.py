@@ -1,5 +1,7 @@
 """Class-activation maps show where the evidence is, and leave the model as it was."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -135,8 +137,8 @@ def test_the_layer_is_what_follows_the_last_convolution_that_sees_places() -> No
     assert find_layer(squeezed, image) == "4"
 
 
-def test_known_networks_are_mapped_at_their_last_block() -> None:
-    models = pytest.importorskip("torchvision", reason="torchvision is optional").models
+def test_known_networks_are_mapped_at_their_last_block(torchvision: Any) -> None:
+    models = torchvision.models
     with torch.random.fork_rng(devices=[]):
         networks = {
             "layer4": models.resnet18(weights=None, num_classes=4),
