@@ -17,7 +17,7 @@ pytest.importorskip("jinja2")
 
 ROOT = Path(__file__).parents[2]
 TINY = (
-    "--quick", "--n", "12", "--attacks", "fgsm", "--defenses", "bilateral",
+    "--quick", "--images", "12", "--attacks", "fgsm", "--defenses", "bilateral",
     f"{ROOT}/tests/commands/own_defense.py:noisy", "--strengths", "16/255", "--batch-size", "4",
 )  # fmt: skip
 
