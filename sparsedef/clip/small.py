@@ -14,7 +14,7 @@ from sparsedef.clip.tokens import SmallTokenizer
 from sparsedef.whole_file import whole_file
 
 SIZE = 48
-LENGTH = 32
+LENGTH = 40
 WEIGHTS = Path(__file__).parent / "small.safetensors"
 
 

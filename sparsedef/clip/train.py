@@ -17,9 +17,19 @@ from sparsedef.clip.encoder import ClipEncoder, unit
 from sparsedef.clip.small import LENGTH, SIZE, build_small_clip
 from sparsedef.clip.tokens import SmallTokenizer
 from sparsedef.training import Batch, Step, train
-from sparsedef.worlds import CLASSES, Scenes, captions, draw_split, known_texts
+from sparsedef.worlds import (
+    CLASSES,
+    COLOURS,
+    Mode,
+    Scenes,
+    draw_split,
+    irrelevant_phrases,
+    relevant_phrases,
+    write_captions,
+)
 
-PROMPTS = ("a {}", "a photo of a {}", "a picture of a {}", "there is a {} here")
+PROMPTS = ("a {}", "a picture of a {}", "a drawing of a {}", "an image of a {}")
+FRAME = "an image of a picture of a drawing of a shape with this, and that"
 
 
 def multi_positive_loss(images: Tensor, texts: Tensor, scale: Tensor, caption: Tensor) -> Tensor:
@@ -42,6 +52,11 @@ def multi_positive_loss(images: Tensor, texts: Tensor, scale: Tensor, caption: T
     return both / 2
 
 
+def known_texts() -> list[str]:
+    """Lists texts with every word that the captions use: what the small CLIP can be asked about."""
+    return [FRAME, *CLASSES, *COLOURS, *relevant_phrases(), *irrelevant_phrases()]
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Scenes, drawn once and kept as bytes, with a fresh caption each time they are asked for.
@@ -50,14 +65,14 @@ class Pairs:
         images: ``[B, 3, 48, 48]`` uint8.
         scenes: What they show.
         tokenizer: Of the captions.
-        mode: Which captions: see ``worlds.captions``.
+        mode: Which captions: see ``worlds.write_captions``.
         seed: Of the captions.
     """
 
     images: Tensor
     scenes: Scenes
     tokenizer: SmallTokenizer
-    mode: str
+    mode: Mode
     seed: int
 
     def __len__(self) -> int:
@@ -67,7 +82,7 @@ class Pairs:
     def batch(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Gives images in [0, 1] and the tokens of captions."""
         generator = torch.Generator().manual_seed(hash_of(self.seed, rows))
-        texts = captions(self.scenes[rows], generator, mode=self.mode)
+        texts = write_captions(self.scenes[rows], generator, mode=self.mode)
         return self.images[rows].float() / 255, self.tokenizer(texts)
 
 
@@ -83,7 +98,7 @@ def train_small_clip(
     epochs: int = 12,
     batch_size: int = 128,
     lr: float = 3e-3,
-    mode: str = "full",
+    mode: Mode = "full",
     seed: int = 0,
     checkpoint: Path | None = None,
     is_silent: bool = False,
