@@ -95,7 +95,7 @@ def hash_of(seed: int, rows: Tensor) -> int:
 def train_small_clip(
     *,
     n_scenes: int = 60_000,
-    epochs: int = 12,
+    epochs: int = 9,
     batch_size: int = 128,
     lr: float = 3e-3,
     mode: Mode = "full",
@@ -138,14 +138,16 @@ def train_small_clip(
         return 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, n_steps - warm))
 
     model: Any = encoder.model
+    # convolutions and averages on a CPU are a third faster so; the weights are the same
+    model.visual.to(memory_format=torch.channels_last)
 
     def loss(batch: Batch, step: Step) -> Tensor:
         images, tokens = batch
         seen = (images - encoder.mean) / encoder.std
+        seen = seen.contiguous(memory_format=torch.channels_last)
         # equal captions are equal rows of tokens
         _, caption = tokens.unique(dim=0, return_inverse=True)
-        length = int((tokens != 0).sum(1).max())
-        texts = encode_short_text(model, tokens, length)
+        texts = encode_by_length(model, tokens)
         scale = model.logit_scale.exp().clamp(max=100)
         return multi_positive_loss(unit(model.encode_image(seen)), unit(texts), scale, caption)
 
@@ -157,6 +159,17 @@ def train_small_clip(
         title="small CLIP", is_silent=is_silent,
     )  # fmt: skip
     return encoder.eval().requires_grad_(False)
+
+
+def encode_by_length(model: Any, tokens: Tensor, groups: int = 4) -> Tensor:
+    """Embeds texts ``[B, L]``, those of similar length together: most of L is padding."""
+    lengths = (tokens != 0).sum(1)
+    order = lengths.argsort()
+    parts = [
+        encode_short_text(model, tokens[rows], int(lengths[rows].max()))
+        for rows in order.tensor_split(groups) if len(rows) > 0
+    ]  # fmt: skip
+    return torch.cat(parts)[order.argsort()]
 
 
 def encode_short_text(model: Any, tokens: Tensor, length: int) -> Tensor:
