@@ -10,12 +10,15 @@ from sparsedef.data.folder import load_folder
 from sparsedef.data.imagenet import load_imagenet
 from sparsedef.data.imagenette import load_imagenette, load_imagewoof
 from sparsedef.data.photographs import load_photograph, load_photographs
+from sparsedef.data.shapeworld import ShapeWorldDataset, ShapeWorldSplit, load_shapeworld
 
 __all__ = [
     "BUILT_IN",
     "DATASETS",
     "Dataset",
     "Loader",
+    "ShapeWorldDataset",
+    "ShapeWorldSplit",
     "Split",
     "load_cifar10",
     "load_cifar100",
@@ -27,4 +30,5 @@ __all__ = [
     "load_imagewoof",
     "load_photograph",
     "load_photographs",
+    "load_shapeworld",
 ]

@@ -17,10 +17,12 @@ from sparsedef.data.imagenet import load_imagenet
 from sparsedef.data.imagenette import load_imagenette, load_imagewoof
 from sparsedef.data.parts import stratified
 from sparsedef.data.photographs import load_photographs
+from sparsedef.data.shapeworld import load_shapeworld
 
 DATASETS: Mapping[str, Loader] = {
     "digits": load_digits,
     "photographs": load_photographs,
+    "shapeworld": load_shapeworld,
     "cifar10": load_cifar10,
     "cifar100": load_cifar100,
     "imagenet": load_imagenet,

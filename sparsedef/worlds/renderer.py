@@ -51,8 +51,7 @@ def render(parameters: Tensor, classes: Tensor, seeds: Tensor, *, size: int = 48
     one. Waits for the device, to know how many images each shape has.
 
     Example:
-        >>> import torch
-        >>> scenes = torch.full((2, len(PARAMETERS)), 0.5)
+        >>> scenes = torch.full((2, 23), 0.5)
         >>> render(scenes, torch.tensor([0, 13]), torch.zeros(2, dtype=torch.int64)).shape
         torch.Size([2, 3, 48, 48])
     """

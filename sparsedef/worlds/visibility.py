@@ -27,6 +27,10 @@ class Visibility(NamedTuple):
     tones: Tensor
 
 
+# What scenes of 32 pixels and more keep to whatever their parameters, searched with gradients.
+FLOORS = {"object": 0.06, "tones": 0.04}
+
+
 def visibility(images: Tensor, parameters: Tensor, classes: Tensor) -> Visibility:
     """Measures how well the object of each image stands out.
 
