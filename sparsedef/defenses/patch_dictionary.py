@@ -16,7 +16,7 @@ from sparsedef.learning import OnlineLearner
 from sparsedef.learning.atoms import to_norm_1
 from sparsedef.solvers.checks import check_choice, check_count
 from sparsedef.solvers.patch_omp import standardize_patches
-from sparsedef.solvers.patches import extract_patches
+from sparsedef.solvers.patches import check_window, extract_patches
 
 PATCHES = {"colour": 3, "channel": 1}  # channels of a patch
 SMOOTHING = NLMSettings(search=21, template=7, strength=10 / 255)  # for images of 299 pixels
@@ -65,7 +65,12 @@ class PatchRecipe:
         return self.n_channels * self.size**2
 
     def rows(self, height: int, width: int) -> int:
-        """How many patches are drawn from an image of this size."""
+        """How many patches are drawn from an image of this size.
+
+        Raises:
+            ValueError: A patch does not fit into it.
+        """
+        check_window("PatchRecipe", (height, width), self.size, 1)
         n_patches = (height - self.size + 1) * (width - self.size + 1)
         return min(self.per_image, n_patches * 3 // self.n_channels)
 

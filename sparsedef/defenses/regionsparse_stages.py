@@ -74,7 +74,7 @@ class RegionSparseSizes:
         return cls(
             patch_size=size,
             patches=patches,
-            n_atoms=n_features * 8 // 3 if patches == "colour" else 4 * n_features,
+            n_atoms=usual_n_atoms(n_features, patches),
             n_nonzero=usual_n_nonzero(n_features, patches),
             n_images={8: 1000, 6: 500, 4: 200}[size],
             per_image={8: 100, 6: 60, 4: 40}[size],
@@ -93,6 +93,11 @@ class RegionSparseSizes:
             smoothing=None if "IS" in without else self.smoothing,
             seed=seed,
         )
+
+
+def usual_n_atoms(n_features: int, patches: str) -> int:
+    """Atoms of a dictionary: 512 for 192 numbers, 256 for 64 of a single channel, in proportion."""
+    return n_features * 8 // 3 if patches == "colour" else 4 * n_features
 
 
 def usual_n_nonzero(n_features: int, patches: str) -> int:

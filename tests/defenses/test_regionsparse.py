@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from sparsedef import patch_omp
 from sparsedef.defenses import RegionSparse
 from sparsedef.defenses.filters import Localiser, bilateral_filter, box_mask
-from sparsedef.defenses.patch_dictionary import learn_patch_dictionary, training_patches
 
 
 def make_images(count: int = 4, side: int = 24) -> Tensor:
@@ -76,34 +75,45 @@ def test_a_batch_without_objects_has_finite_gradients() -> None:
     assert grad.isfinite().all()
 
 
+@pytest.mark.parametrize("standardize", ["none", "mean", "zscore"])
+def test_channels_are_coded_each_on_its_own(standardize: str) -> None:
+    images = make_images(2)
+    atoms = torch.nn.functional.normalize(make_dictionary(30)[:, :16], dim=1)
+    defense = RegionSparse(nn.Flatten(), 7 * atoms, n_nonzero=2, standardize=standardize)
+    assert (defense.patch_size, defense.patches) == (4, "channel")
+    for channel in range(3):
+        plane = images[:, [channel]]
+        alone = patch_omp(plane, atoms, 2, stride=2, standardize=standardize).images
+        torch.testing.assert_close(defense.rebuild(images)[:, [channel]], alone)
+
+
+def test_a_contour_lies_between_the_blob_and_its_box() -> None:
+    images = make_images()
+    disc = (torch.arange(24)[:, None] - 12) ** 2 + (torch.arange(24) - 12) ** 2 < 64
+    images[:, :, 5:20, 5:20] = 0.3
+    images += 0.6 * disc * ((torch.arange(24) // 2) % 2)
+    images = images.clamp(0, 1)
+    box, contour = make(region="box"), make(region="contour")
+    inside, outline = box.regions(images), contour.regions(images)
+    assert outline.sum() < 0.95 * inside.sum()
+    assert (outline & disc).sum() > 0.95 * 4 * disc.sum()
+    wanted = torch.where(outline, contour.rebuild(images), contour.smooth(images)).clamp(0, 1)
+    assert torch.equal(contour.purify(images), wanted)
+
+
+@pytest.mark.parametrize("region", ["box", "contour"])
+def test_an_image_without_object_gets_the_centre(region: str) -> None:
+    defense = make(region=region)
+    found = defense.regions(torch.full((1, 3, 24, 24), 0.4).double())
+    assert torch.equal(found, box_mask(torch.tensor([[3, 3, 21, 21]]), 24, 24))
+
+
 def test_bad_settings_are_named() -> None:
     with pytest.raises(ValueError, match=r"\[N, 3 \* size \* size\].*got \[10, 50\]"):
         RegionSparse(nn.Flatten(), torch.randn(10, 50))
     with pytest.raises(ValueError, match="n_nonzero must be at least 1, got 0"):
         make(n_nonzero=0)
-
-
-def test_training_patches_are_standard_and_seeded() -> None:
-    options = {"per_image": 10, "nlm_strength": 0.05, "nlm_template": 3, "nlm_search": 5}
-    images = make_images(6)
-    patches = training_patches(images, 4, seed=0, **options)  # type: ignore[arg-type]
-    assert patches.shape == (60, 48)
-    assert torch.equal(patches, training_patches(images, 4, seed=0, **options))  # type: ignore
-    assert not torch.equal(patches, training_patches(images, 4, seed=1, **options))  # type: ignore
-    assert patches.abs().max() < 25
-
-
-def test_learnt_atoms_are_unit_and_code_better_than_random_ones() -> None:
-    pytest.importorskip("sklearn")
-    options = {"per_image": 60, "nlm_strength": 0.05, "nlm_template": 3, "nlm_search": 5}
-    images = make_images(12)
-    signals = training_patches(images[:6], 4, seed=0, **options)  # type: ignore[arg-type]
-    atoms = learn_patch_dictionary(signals, 32, seed=0)
-    norms = atoms.norm(dim=1)
-    torch.testing.assert_close(norms[norms > 0], torch.ones_like(norms[norms > 0]))
-    others = images[6:]
-    learnt, random = (
-        (patch_omp(others, d, 2, standardize="zscore").images - others).norm()
-        for d in (atoms, make_dictionary(32))
-    )
-    assert learnt < 0.8 * random
+    with pytest.raises(ValueError, match=r"region must be one of.*got 'outline'"):
+        make(region="outline")
+    with pytest.raises(ValueError, match=r"standardize must be one of.*got 'std'"):
+        make(standardize="std")
