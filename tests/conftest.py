@@ -1,6 +1,8 @@
 """Fixtures for all tests. One thread: many small tensors gain nothing from more."""
 
+import importlib
 import signal
+from typing import Any
 
 import pytest
 import torch
@@ -22,3 +24,12 @@ def nan_filled_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torch, "empty", lambda *a, **k: spoil(empty(*a, **k)))
     monkeypatch.setattr(torch, "empty_like", lambda *a, **k: spoil(empty_like(*a, **k)))
+
+
+@pytest.fixture(scope="session")
+def torchvision() -> Any:
+    """The package, where it is installed and built for this torch."""
+    try:
+        return importlib.import_module("torchvision")
+    except (ImportError, OSError, RuntimeError) as error:
+        pytest.skip(f"torchvision is optional, and here: {error}")

@@ -23,8 +23,9 @@ def dataset(request: pytest.FixtureRequest) -> Dataset:
 
 
 def test_images_are_rgb_in_range_with_labels(dataset: Dataset) -> None:
+    side = dataset.test.images.shape[-1]
     for split in (dataset.train, dataset.validation, dataset.test):
-        assert split.images.shape == (len(split), 3, 32, 32)
+        assert split.images.shape == (len(split), 3, side, side)
         assert split.images.dtype == torch.float32
         assert split.images.min() >= 0
         assert split.images.max() <= 1

@@ -159,7 +159,8 @@ class _Seen:
             return images.new_zeros(0, self.n_classes)
         asked = images.to(self.dtype)
         if torch.is_grad_enabled() and images.requires_grad:
-            logits: Tensor = _Look.apply(asked, self.target, self.draws)
+            apply: Any = _Look.apply  # some releases of torch annotate it
+            logits: Tensor = apply(asked, self.target, self.draws)
         else:
             logits = self.target.logits(asked, _any_labels(asked))
         return logits.to(images.dtype)

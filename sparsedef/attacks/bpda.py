@@ -112,7 +112,8 @@ def _instead(what: str, exact: Tensor, approximate: Tensor) -> Tensor:
             f"BPDA: the surrogate must return {what} {list(exact.shape)} as the defense does, "
             f"got {list(approximate.shape)}"
         )
-    value: Tensor = _Instead.apply(exact, approximate)
+    apply: Any = _Instead.apply  # some releases of torch annotate it
+    value: Tensor = apply(exact, approximate)
     return value
 
 

@@ -142,7 +142,7 @@ def _evaluate(
 def _task(arguments: argparse.Namespace, cache: Cache) -> Task:
     dataset = load_dataset(
         arguments.dataset, root=arguments.root, size=arguments.size, seed=arguments.seed,
-        n_train=arguments.n_train, n_test=None if arguments.only_right else _count(arguments),
+        n_train=arguments.train_images, n_test=None if arguments.only_right else _count(arguments),
     )  # fmt: skip
     classes, size = len(dataset.classes), dataset.test.images.shape[-1]
     if arguments.model == "small_cnn" and arguments.weights is None:
@@ -171,7 +171,7 @@ def _task(arguments: argparse.Namespace, cache: Cache) -> Task:
 
 
 def _count(arguments: argparse.Namespace) -> int | None:
-    return arguments.n or (QUICK if arguments.quick else None)
+    return arguments.images or (QUICK if arguments.quick else None)
 
 
 def _which(arguments: argparse.Namespace) -> str:

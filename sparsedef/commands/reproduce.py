@@ -18,7 +18,8 @@ from sparsedef.commands.running import (
 from sparsedef.data import load_dataset
 from sparsedef.evaluation import Cache, Words, evaluate, total_cost, write_pages
 from sparsedef.evaluation.assemble import versions
-from sparsedef.reproduce.regionsparse import EXPERIMENTS, NOT_THERE
+from sparsedef.reproduce.regionsparse import EXPERIMENTS
+from sparsedef.reproduce.regionsparse_paper import NOT_THERE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +55,7 @@ def _regionsparse(arguments: argparse.Namespace) -> None:
     cache = Cache(arguments.out / "cache", known)
     plan = experiment.plan(seed=arguments.seed, quick=arguments.quick)
     plan = replace(plan, batch_size=arguments.batch_size)
-    n = arguments.n or (48 if arguments.quick else 200)
+    n = arguments.images or (48 if arguments.quick else 200)
     names = [arguments.dataset] if arguments.dataset else ["digits", "shapeworld"]
     with tqdm(bar_format="{l_bar}{bar}| {elapsed}<{remaining}", dynamic_ncols=True) as bar:
         tasks = []
@@ -62,7 +63,7 @@ def _regionsparse(arguments: argparse.Namespace) -> None:
             bar.set_description(each)
             dataset = load_dataset(
                 each, root=arguments.root, size=arguments.size, seed=arguments.seed,
-                n_train=arguments.n_train,
+                n_train=arguments.train_images,
             )  # fmt: skip
             tasks.append(
                 experiment.task(dataset, cache, n=n, seed=arguments.seed, say=bar.set_description)

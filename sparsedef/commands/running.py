@@ -44,9 +44,9 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, default: str | None =
     )  # fmt: skip
     parser.add_argument("--root", type=Path, metavar="DIR", help="where its files are")
     parser.add_argument("--size", type=count, metavar="PIXELS", help="side of the images")
-    parser.add_argument("--n", type=count, metavar="B", help="test images at most")
+    parser.add_argument("--images", type=count, metavar="B", help="test images at most")
     parser.add_argument(
-        "--n-train", type=count, metavar="B", help="training images at most, to fit defenses"
+        "--train-images", type=count, metavar="B", help="training images at most, to fit defenses"
     )
 
 

@@ -11,6 +11,7 @@ from sparsedef.defenses.identity import Identity
 from sparsedef.defenses.jpeg import JPEG
 from sparsedef.defenses.non_local_means import NLMSettings, NonLocalMeans
 from sparsedef.defenses.regionsparse import RegionSparse
+from sparsedef.defenses.regionsparse_stages import ABLATIONS, STAGES, RegionSparseSizes
 from sparsedef.defenses.tvm import TVM, TotalVariation
 
 DEFENSES: Mapping[str, type[Defense]] = {
@@ -25,8 +26,10 @@ DEFENSES: Mapping[str, type[Defense]] = {
 }
 
 __all__ = [
+    "ABLATIONS",
     "DEFENSES",
     "JPEG",
+    "STAGES",
     "TVM",
     "Bilateral",
     "Defense",
@@ -36,5 +39,6 @@ __all__ = [
     "NonLocalMeans",
     "Purifier",
     "RegionSparse",
+    "RegionSparseSizes",
     "TotalVariation",
 ]

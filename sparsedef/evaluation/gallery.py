@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -37,39 +39,57 @@ def choose_samples(outcomes: dict[str, str], count: int, limit: int) -> list[int
     return list(dict.fromkeys(order))[:count]
 
 
-def sample_strips(found: Evaluation, name: str, strength: float, count: int = 4) -> list[Strip]:
-    """Shows some samples of contender ``name``: clean, attacked and, if it cleans, purified.
+@dataclass(frozen=True)
+class Shown:
+    """The images of one contender that pictures are made of.
 
-    Attacked images are the main attack's at ``strength``: made on the bare classifier, and made
-    knowing the defense (begun at those, where that was done).
+    Args:
+        adaptive: Attacked knowing the defense, begun at the gray-box images where that was done.
+        gray_box: Attacked on the bare classifier; ``None`` for a bare contender.
+        chosen: Samples worth showing.
+        how: Attack, strength and threat model in words.
     """
-    attack = main_attack(found.plan)
-    threats = {
-        threat: images
-        for (target, threat, radius), images in found.pictured.items()
-        if (target, radius) == (name, strength)
-    }
-    if not threats:
-        return []
-    threat = next((t for t in threats if WARM in variants_of(t)), next(iter(threats)))
-    contender = found.task.contenders[name]
-    bare = contender.bare
-    gray_box = None
-    if bare is not None:
-        gray_box = next(
-            (images for (target, _, radius), images in found.pictured.items()
-             if (target, radius) == (bare, strength)), None,
-        )  # fmt: skip
+
+    adaptive: Tensor
+    gray_box: Tensor | None
+    chosen: list[int]
+    how: str
+
+
+def shown_images(found: Evaluation, name: str, strength: float, count: int) -> Shown | None:
+    """Finds what the main attack left of contender ``name`` at ``strength``, and picks samples.
+
+    Returns:
+        ``None`` where no images were kept.
+    """
+    attack, bare = main_attack(found.plan), found.task.contenders[name].bare
+    here = {
+        (target, threat): images
+        for (target, threat, radius), images in found.pictured.items() if radius == strength
+    }  # fmt: skip
+    own = {threat: images for (target, threat), images in here.items() if target == name}
+    if not own:
+        return None
+    threat = next((t for t in own if WARM in variants_of(t)), next(iter(own)))
+    gray_box = next((images for (target, _), images in here.items() if target == bare), None)
     label = attack.label
     outcomes = {"clean": _outcome(found.rows, name, CLEAN, "", 0.0)}
     outcomes["adaptive"] = _outcome(found.rows, name, threat, label, strength)
     outcomes["gray"] = outcomes["adaptive"]
     if gray_box is not None:
         outcomes["gray"] = _outcome(found.rows, name, GRAY_BOX, label, strength)
-    chosen = choose_samples(outcomes, count, len(threats[threat]))
+    chosen = choose_samples(outcomes, count, len(own[threat]))
     title = next(r.attack_title for r in found.rows if r.attack == label)
     how = f"{title} at {describe_strength(attack.norm, strength)}, {threat}"
-    return [_strip(found, contender, i, gray_box, threats[threat], how) for i in chosen]
+    return Shown(own[threat], gray_box, chosen, how)
+
+
+def sample_strips(found: Evaluation, name: str, strength: float, count: int = 4) -> list[Strip]:
+    """Shows some samples of contender ``name``: clean, attacked and, if it cleans, purified."""
+    shown = shown_images(found, name, strength, count)
+    if shown is None:
+        return []
+    return [_strip(found, found.task.contenders[name], i, shown) for i in shown.chosen]
 
 
 def _outcome(rows: list[Row], name: str, threat: str, attack: str, strength: float) -> str:
@@ -85,9 +105,7 @@ def _strip(
     found: Evaluation,
     contender: Contender,
     i: int,
-    gray_box: Tensor | None,
-    adaptive: Tensor,
-    how: str,
+    shown: Shown,
 ) -> Strip:
     test, classes = found.task.test, found.task.classes
     clean, label = test.images[i], int(test.labels[i])
@@ -108,6 +126,7 @@ def _strip(
     figures = [figure(clean, "clean", has_box=True)]
     if purifier is not None:
         figures.append(figure(purifier.purify(clean[None])[0], "clean, purified"))
+    gray_box, adaptive = shown.gray_box, shown.adaptive
     if gray_box is not None:
         figures += [figure(gray_box[i], "gray-box attack"), change(gray_box[i])]
         if purifier is not None:
@@ -118,7 +137,7 @@ def _strip(
     verdicts = "Verdicts are the classifier's on the picture as shown"
     boxes = "; yellow: the region that is rebuilt" if hasattr(contender.model, "boxes") else ""
     return Strip(
-        f"Sample {test.ids[i]}, a “{classes[label]}”", figures, f"{how}. {verdicts}{boxes}."
+        f"Sample {test.ids[i]}, a “{classes[label]}”", figures, f"{shown.how}. {verdicts}{boxes}."
     )
 
 

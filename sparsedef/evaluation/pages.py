@@ -11,8 +11,10 @@ from typing import Any
 from sparsedef.evaluation.contenders import NONE
 from sparsedef.evaluation.flags import Flag, codes_of, find_flags, voids
 from sparsedef.evaluation.gallery import sample_strips
+from sparsedef.evaluation.inside import map_strips, ratio_panel
 from sparsedef.evaluation.reading import Reading, read, reading_strength
 from sparsedef.evaluation.report import (
+    Panel,
     PaperTable,
     Part,
     Report,
@@ -167,14 +169,17 @@ def _task_report(found: Evaluation, words: Words, flags: list[Flag]) -> TaskRepo
     for name in task.defended() or [NONE]:
         reading = read_at.get(name)
         strength = None if reading is None else reading.strength
-        samples = [] if strength is None else sample_strips(found, name, strength)
+        samples, panels = [], _panels(every, name, norms)
+        if strength is not None:
+            samples = [*sample_strips(found, name, strength), *map_strips(found, name, strength)]
+            panels.append(ratio_panel(found, name, strength))
         parts.append(
             Part(
                 name=name,
                 about=str(getattr(task.contenders[name].model, "notes", "")),
                 reading=reading,
                 voids=sorted(voids(found.rows, flags, task.name, name)),
-                panels=[panel for panel in _panels(every, name, norms) if panel is not None],
+                panels=[panel for panel in panels if panel is not None],
                 strips=[*samples, *extra.get((task.name, name), ())],
             )
         )
@@ -189,7 +194,7 @@ def _task_report(found: Evaluation, words: Words, flags: list[Flag]) -> TaskRepo
     )
 
 
-def _panels(every: list[Row], name: str, norms: list[str]) -> list[Any]:
+def _panels(every: list[Row], name: str, norms: list[str]) -> list[Panel | None]:
     panels = []
     for norm in norms:
         panels.append(chart(every, f"Worst case over all {mark(norm)} attacks", name, "", norm))

@@ -95,17 +95,18 @@ def evaluate(
             nonlocal done
             done += cost
             if advance is not None:
-                advance(f"{task.name}: {title}", cost)
-            bar.set_description(f"{task.name}: {title}", refresh=False)
+                advance(title, cost)
+            bar.set_description(title, refresh=False)
             bar.update(round(done) - bar.n)
 
         digests = {name: fingerprint(each.model) for name, each in task.contenders.items()}
         work = [_Batch(task, plan, i, split, cache, digests) for i, split in enumerate(batches)]
         for index in own:
             for job in (None, *jobs):
-                tell("clean images" if job is None else job.title, 0)
+                title = f"{task.name}: {'clean images' if job is None else job.title}"
+                tell(title, 0)
                 work[index].result(job)
-                tell("", (1 if job is None else job.cost) * len(batches[index]))
+                tell(title, (1 if job is None else job.cost) * len(batches[index]))
             work[index].forget()
         ranks.wait()
         found = [[each.result(job) for job in (None, *jobs)] for each in work]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import os
 import re
 from pathlib import Path
@@ -33,23 +34,19 @@ def from_torchvision(
             cache, if it is there. Nothing is downloaded.
 
     Raises:
-        ImportError: torchvision is not installed.
+        ImportError: torchvision is not installed, or is built for another torch.
         ValueError: It has no such network, or the weights do not fit.
         FileNotFoundError: No weights; says which file is looked for and where.
     """
     who = f"load_model: torchvision:{name}"
-    try:
-        import torchvision
-    except ImportError as error:
-        raise ImportError(
-            f"{who}: torchvision is not installed (pip install torchvision)"
-        ) from error
+    torchvision = _import_torchvision(who)
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         close = ", ".join(difflib.get_close_matches(name, known, n=3))
         hint = f" ({close}?)" if close else ""
         raise ValueError(f"{who}: torchvision {torchvision.__version__} has no such network{hint}")
-    path = Path(weights) if weights is not None else _cached(who, name)
+    default = torchvision.models.get_model_weights(name).DEFAULT
+    path = Path(weights) if weights is not None else _cached(who, default.url)
     state = read_weights(who, path)
     builder = torchvision.models.get_model_builder(name)
     options: dict[str, Any] = {"num_classes": n_classes}
@@ -67,13 +64,26 @@ def from_torchvision(
     return Normalised(network)
 
 
-def _cached(who: str, name: str) -> Path:
-    """Where torch hub keeps the default weights, if they are there."""
-    import torchvision
+def _import_torchvision(who: str) -> Any:
+    """The package, or one line that says why not."""
+    try:
+        return importlib.import_module("torchvision")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"{who}: torchvision is not installed (pip install torchvision)"
+        ) from error
+    except (ImportError, OSError, RuntimeError) as error:  # its operators need torch's own build
+        first = str(error).splitlines()[0]
+        raise ImportError(
+            f"{who}: torchvision cannot be imported: {first} (built for another torch than "
+            f"{torch.__version__}? take both from one place)"
+        ) from error
 
-    default = torchvision.models.get_model_weights(name).DEFAULT
+
+def _cached(who: str, url: str) -> Path:
+    """Where torch hub keeps the weights that it would get from ``url``, if they are there."""
     folder = Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / Path(default.url).name
+    path = folder / Path(url).name
     if not path.is_file():
         raise FileNotFoundError(
             f"{who}: no weights: {path.name} is not in {folder}, and nothing is downloaded "

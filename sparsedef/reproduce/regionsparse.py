@@ -17,7 +17,14 @@ from sparsedef.evaluation.report import PaperTable
 from sparsedef.evaluation.rows import LONGER, UNBOUNDED
 from sparsedef.evaluation.threats import GRAY_BOX, TRANSFER, UNDEFENDED
 from sparsedef.reproduce.layout import ADAPTIVE, cells, clean_cell, figure
-from sparsedef.reproduce.regionsparse_paper import CLAIMS, COLUMNS, L2, LINF, NOT_THERE, TABLE_2
+from sparsedef.reproduce.regionsparse_paper import (
+    CLAIMS,
+    COLUMNS,
+    L2,
+    LINF,
+    NOT_THERE,
+    TABLE_2,
+)
 
 AT_EPS = 8 / 255
 BASELINES = (
@@ -129,7 +136,7 @@ def _lay_out_table_2(found: Evaluation) -> list[PaperTable]:
     lines = []
     for name, paper in TABLE_2.items():
         lines.append([name, "paper", *(str(number) for number in paper)])
-        # who attacks the hardened network without knowing that it was hardened attacks the plain one
+        # who does not know that the network was hardened attacks the plain one
         kinds = {NONE: (UNDEFENDED,), "fgsm_at": (TRANSFER,)}.get(name, (GRAY_BOX,))
         what = {NONE: "here", "fgsm_at": "here, from none"}.get(name, "here, gray-box")
         lines.append(["", what, clean_cell(found, name), *_row(found, name, kinds)])

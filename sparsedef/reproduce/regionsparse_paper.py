@@ -34,8 +34,8 @@ CLAIMS = {
     "over 90%, against what was made on the original network.",
     7: "The paper's text gives no number for attacks on the retrained network, made without the "
     "defense.",
-    8: "The paper's text: over 80% against attacks transferred from two other networks, except that "
-    "total variation and JPEG are better against CW-L2.",
+    8: "The paper's text: over 80% against attacks transferred from two other networks; total "
+    "variation and JPEG are better against CW-L2.",
 }
 NOT_THERE = (
     "Every attack of the paper is gray-box or weaker: none differentiates through the defense. The "

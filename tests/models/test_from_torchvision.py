@@ -1,6 +1,9 @@
 """Networks of torchvision get their weights from a file on this machine, or one clear line."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,14 +11,19 @@ from torch import nn
 
 from sparsedef.models import load_model
 
-torchvision = pytest.importorskip("torchvision", reason="torchvision is optional")
+Save = Callable[..., nn.Module]
 
 
-def saved(name: str, path: Path, **options: object) -> nn.Module:
+@pytest.fixture
+def saved(torchvision: Any) -> Save:
+    return partial(save_random, torchvision.models)
+
+
+def save_random(models: Any, name: str, path: Path, **options: object) -> nn.Module:
     """A network with a random start, and its state dict in a file."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        network = torchvision.models.get_model(name, weights=None, **options)
+        network = models.get_model(name, weights=None, **options)
         for part in network.modules():  # statistics that evaluation would miss if not loaded
             if isinstance(part, nn.BatchNorm2d):
                 part.running_mean.uniform_(-0.1, 0.1)
@@ -29,7 +37,7 @@ def normalised(images: torch.Tensor) -> torch.Tensor:
     return (images - mean) / std
 
 
-def test_a_network_takes_its_weights_and_images_in_0_1(tmp_path: Path) -> None:
+def test_a_network_takes_its_weights_and_images_in_0_1(saved: Save, tmp_path: Path) -> None:
     network = saved("resnet18", tmp_path / "w.pt", num_classes=7)
     model = load_model("torchvision:resnet18", n_classes=7, size=64, weights=tmp_path / "w.pt")
     images = torch.rand(2, 3, 64, 64)
@@ -41,7 +49,7 @@ def test_a_network_takes_its_weights_and_images_in_0_1(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("has_helpers", [True, False])
 def test_inception_takes_weights_with_and_without_its_helper(
-    tmp_path: Path, has_helpers: bool
+    saved: Save, tmp_path: Path, has_helpers: bool
 ) -> None:
     network = saved(
         "inception_v3", tmp_path / "w.pt", num_classes=4, aux_logits=has_helpers,
@@ -58,14 +66,14 @@ def test_inception_takes_weights_with_and_without_its_helper(
         assert model(torch.rand(2, 3, 299, 299)).shape == (2, 4)
 
 
-def test_images_too_small_for_a_network_are_named(tmp_path: Path) -> None:
+def test_images_too_small_for_a_network_are_named(saved: Save, tmp_path: Path) -> None:
     saved("inception_v3", tmp_path / "w.pt", num_classes=4, init_weights=False)
     with pytest.raises(ValueError, match=r"inception_v3 cannot classify images of 32 x 32"):
         load_model("torchvision:inception_v3", n_classes=4, size=32, weights=tmp_path / "w.pt")
 
 
 def test_weights_come_from_the_cache_only_if_they_are_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    saved: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     folder = tmp_path / "hub" / "checkpoints"
@@ -80,7 +88,7 @@ def test_weights_come_from_the_cache_only_if_they_are_there(
     assert torch.allclose(model(images), network(normalised(images)), atol=1e-5)
 
 
-def test_the_old_names_of_densenet_are_understood(tmp_path: Path) -> None:
+def test_the_old_names_of_densenet_are_understood(saved: Save, tmp_path: Path) -> None:
     network = saved("densenet121", tmp_path / "w.pt", num_classes=4)
     state = {
         name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): tensor
@@ -93,7 +101,8 @@ def test_the_old_names_of_densenet_are_understood(tmp_path: Path) -> None:
     assert torch.allclose(model(images), network(normalised(images)), atol=1e-5)
 
 
-def test_a_transformer_is_built_for_the_size(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_transformer_is_built_for_the_size(saved: Save, tmp_path: Path) -> None:
     saved("vit_b_32", tmp_path / "w.pt", num_classes=4, image_size=64)
     model = load_model("torchvision:vit_b_32", n_classes=4, size=64, weights=tmp_path / "w.pt")
     assert model(torch.rand(1, 3, 64, 64)).shape == (1, 4)
@@ -101,6 +110,7 @@ def test_a_transformer_is_built_for_the_size(tmp_path: Path) -> None:
         load_model("torchvision:vit_b_32", n_classes=4, size=96, weights=tmp_path / "w.pt")
 
 
+@pytest.mark.usefixtures("torchvision")
 def test_a_name_that_torchvision_lacks_gets_a_close_one() -> None:
     with pytest.raises(ValueError, match=r"has no such network \(resnet18"):
         load_model("torchvision:resnet_18", n_classes=10, size=64)

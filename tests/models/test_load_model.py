@@ -192,7 +192,14 @@ def test_a_tuple_of_outputs_gives_its_first() -> None:
         Normalised(Two(), std=(0.1, 0.0, 0.1))
 
 
-def test_without_torchvision_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torchvision_the_way_out_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(ImportError, match=r"torchvision is not installed \(pip install"):
+        load_model("torchvision:resnet18", n_classes=10, size=64)
+    monkeypatch.delitem(sys.modules, "torchvision")
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('no operator\\nand so on')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match=r"imported: no operator \(built for another torch"):
         load_model("torchvision:resnet18", n_classes=10, size=64)

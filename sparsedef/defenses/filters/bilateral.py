@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# numbers in images that are filtered together on a CPU: what lies between stays in cache
+AT_ONCE = 2**18
+
 
 def bilateral_filter(
     images: Tensor, *, size: int = 5, sigma_color: float = 25 / 255, sigma_space: float = 2.0
@@ -47,6 +50,14 @@ def bilateral_filter(
             f"bilateral_filter: sigma_color and sigma_space must be > 0, "
             f"got {sigma_color} and {sigma_space}"
         )
+    if images.device.type != "cpu" or len(images) == 0:
+        return _filter(images, size, sigma_color, sigma_space)
+    parts = images.split(max(1, AT_ONCE // images[0].numel()))
+    return torch.cat([_filter(part, size, sigma_color, sigma_space) for part in parts])
+
+
+def _filter(images: Tensor, size: int, sigma_color: float, sigma_space: float) -> Tensor:
+    height, width = images.shape[-2:]
     reach = size // 2
     padded = functional.pad(images, (reach,) * 4, mode="reflect")
     total, norm = torch.zeros_like(images), torch.zeros_like(images[:, :1])
@@ -55,8 +66,9 @@ def bilateral_filter(
         for right in range(size):
             neighbour = padded[..., down : down + height, right : right + width]
             far = ((down - reach) ** 2 + (right - reach) ** 2) / (2 * sigma_space**2)
-            unlike = (neighbour - images).square().sum(1, keepdim=True) / (2 * sigma_color**2)
-            weight = torch.exp(-far - unlike)
-            total = total + weight * neighbour
+            unlike = (neighbour - images).square().sum(1, keepdim=True)
+            # below 2e-22 a weight is nothing beside the 1 of the pixel itself, but slow to compute
+            weight = (unlike * (-1 / (2 * sigma_color**2)) - far).clamp_min(-50).exp()
+            total = torch.addcmul(total, weight, neighbour)
             norm = norm + weight
     return total / norm

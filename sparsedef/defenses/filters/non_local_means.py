@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sparsedef.defenses.filters.box_mean import box_mean
 from sparsedef.defenses.filters.recompute import recomputed
 
 # images that autograd keeps per shift
@@ -62,9 +63,10 @@ def non_local_means(
         for right in range(search):
             neighbour = band[..., right : right + width]
             squared = (neighbour - images).square().mean(1, keepdim=True)
-            unlike = (_gaussian_mean if is_gaussian else _box_mean)(squared, template)
-            weight = torch.exp(-unlike / strength**2)
-            total = total + weight * neighbour
+            unlike = (_gaussian_mean if is_gaussian else box_mean)(squared, template)
+            # below 2e-22 a weight is nothing beside the 1 of the pixel itself, but slow to compute
+            weight = (unlike * (-1 / strength**2)).clamp_min(-50).exp()
+            total = torch.addcmul(total, weight, neighbour)
             norm = norm + weight
         return total, norm
 
@@ -73,12 +75,6 @@ def non_local_means(
         band = padded[..., down : down + height, :]
         total, norm = recomputed(add_row, band, images, total, norm, kept=kept)
     return total / norm
-
-
-def _box_mean(values: Tensor, side: int) -> Tensor:
-    """Mean over a ``side`` x ``side`` window, edges mirrored, ``[B, 1, H, W]`` to the same."""
-    padded = functional.pad(values, (side // 2,) * 4, mode="reflect")
-    return functional.avg_pool2d(padded, side, stride=1)
 
 
 def _gaussian_mean(values: Tensor, side: int) -> Tensor:

@@ -31,7 +31,8 @@ def recomputed(rounds: Rounds, *arguments: Tensor, kept: int) -> tuple[Tensor, .
     is_differentiated = torch.is_grad_enabled() and any(a.requires_grad for a in arguments)
     if not is_differentiated or kept <= KEPT:
         return rounds(*arguments)
-    found: tuple[Tensor, ...] = _Recomputed.apply(rounds, *arguments)
+    apply: Any = _Recomputed.apply  # some releases of torch annotate it
+    found: tuple[Tensor, ...] = apply(rounds, *arguments)
     return found
 
 
