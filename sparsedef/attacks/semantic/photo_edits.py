@@ -88,9 +88,12 @@ def edit_photos(images: Tensor, values: Tensor, fields: Fields) -> Tensor:
     edited = _turn(images, hue * (torch.pi / 180), 1 + saturation).clamp(0, 1)
     mean = edited.mean((1, 2, 3), keepdim=True)
     edited = (edited + contrast * (edited - mean)).clamp(0, 1)
-    edited = edited + brightness.clamp_min(0) * (1 - edited) + brightness.clamp_max(0) * edited
+    # no clamp of the brightness: its gradient would be 0 at 0, where attacks begin
+    edited = edited + brightness * torch.where(brightness >= 0, 1 - edited, edited)
     edited = edited + fog * (0.5 + 0.5 * fields.clouds) * (FOG - edited)
-    return (edited + snow * fields.flakes * (1 - edited)).clamp(0, 1)
+    edited = edited + snow * fields.flakes * (1 - edited)
+    # only rounding is left to clip, which must not cut the gradient of white pixels
+    return edited + (edited.clamp(0, 1) - edited).detach()
 
 
 def _turn(images: Tensor, angle: Tensor, stretch: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sparsedef.attacks.inputs import check_positive
 from sparsedef.attacks.losses import find_loss
 from sparsedef.attacks.score import ask
 from sparsedef.attacks.semantic.edit import EditAttack
@@ -31,10 +32,10 @@ class Recolour(EditAttack):
     """Shifts the colours of the whole picture, lightness kept, until the model errs.
 
     Trial ``t = 1, 2, ...`` in the Lab space: one ``(da, db)`` per image, uniform in
-    ``+-127 t / trials``, is added to ``a`` and ``b`` of every pixel, which are clipped to
+    ``+-reach * t / trials``, is added to ``a`` and ``b`` of every pixel, which are clipped to
     +-127; L is untouched. What a screen cannot show is then clipped to [0, 1] in RGB, which does
-    move its L. An image is no longer asked once it is misclassified, so that small shifts come
-    first; one that holds out comes back as its strongest trial.
+    move its L, far at the paper's reach. An image is no longer asked once it is misclassified, so
+    that small shifts come first; one that holds out comes back as its strongest trial.
 
     With ``segment``, each region has a shift of its own, and its ``a`` and ``b`` stay where such
     things are seen: at most 0 both in water and sky, ``a <= 0 <= b`` in vegetation; persons keep
@@ -45,6 +46,7 @@ class Recolour(EditAttack):
 
     Args:
         trials: Shifts tried per image, of growing range; with the clean image, one query more.
+        reach: Largest shift of ``a`` and ``b``; the paper's is 127, all that there is.
         restarts: How often the trials are run, each time with fresh random numbers, for images
             that still stand; the paper's results are random, and 3 is a fair best-of.
         segment: Images ``[B, 3, H, W]`` to masks ``[B, H, W]`` in [0, 1], by name of ``REGIONS``,
@@ -63,6 +65,7 @@ class Recolour(EditAttack):
         self,
         *,
         trials: int = 1000,
+        reach: float = FAR,
         restarts: int = 1,
         segment: Segment | None = None,
         blur: int = 10,
@@ -74,6 +77,7 @@ class Recolour(EditAttack):
         super().__init__(seed=seed, draws=draws)
         self.trials = check_count(self.name, "trials", trials)
         self.restarts = check_count(self.name, "restarts", restarts)
+        self.reach = check_positive(self.name, "reach", reach)
         self.blur = check_count(self.name, "blur", blur)
         if segment is not None and not callable(segment):
             raise TypeError(
@@ -105,7 +109,7 @@ class Recolour(EditAttack):
         for trial in range(self.restarts * self.trials):
             if rows.numel() == 0:
                 break
-            reach = FAR * (trial % self.trials + 1) / self.trials
+            reach = self.reach * (trial % self.trials + 1) / self.trials
             # for the whole batch, so that no image's draws depend on when others fall
             drawn = torch.rand(
                 1 + len(masks), len(images), 2, generator=generator, dtype=images.dtype,
