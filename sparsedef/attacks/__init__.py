@@ -16,6 +16,7 @@ from sparsedef.attacks.eot import EOT
 from sparsedef.attacks.fgsm import FGSM
 from sparsedef.attacks.mi_fgsm import MIFGSM
 from sparsedef.attacks.pgd import PGD
+from sparsedef.attacks.semantic import Appearance, EditedFolder, Instruct2Attack, Recolour
 from sparsedef.attacks.spsa import SPSA
 from sparsedef.attacks.square import Square
 from sparsedef.attacks.target import GradientHealth, evaluation_mode
@@ -32,6 +33,8 @@ ATTACKS: Mapping[str, type[Attack]] = {
     "square": Square,
     "spsa": SPSA,
     "autoattack": AutoAttack,
+    "recolour": Recolour,
+    "appearance": Appearance,
 }
 
 __all__ = [
@@ -46,11 +49,15 @@ __all__ = [
     "PGD",
     "SPSA",
     "APGDTargeted",
+    "Appearance",
     "Attack",
     "AttackResult",
     "AutoAttack",
     "CWLinf",
+    "EditedFolder",
     "GradientHealth",
+    "Instruct2Attack",
+    "Recolour",
     "Square",
     "evaluation_mode",
     "rescale",

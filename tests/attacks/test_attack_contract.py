@@ -13,7 +13,8 @@ from sparsedef.attacks import ATTACKS, Attack, AttackResult
 from sparsedef.attacks.ball import distance
 
 EPS = {"linf": 0.1, "l2": 0.6}
-ONLY_NORM = {"cw_l2": "l2", "cw_linf": "linf"}
+ONLY_NORM = {"cw_l2": "l2", "cw_linf": "linf", "recolour": "linf", "appearance": "linf"}
+EDITS = ("recolour", "appearance")  # not of pixels within a radius: they begin at the clean image
 # few steps, where the defaults take long
 SMALL = {
     "apgd": {"steps": 20},
@@ -22,6 +23,8 @@ SMALL = {
     "cw_linf": {"steps": 10},
     "spsa": {"steps": 10, "samples": 32, "step_size": 0.03},
     "square": {"queries": 300},
+    "recolour": {"trials": 100, "restarts": 2},
+    "appearance": {"steps": 10, "samples": 10},
 }
 # its settings are fixed: that is what it is for
 MARKS = {
@@ -212,7 +215,7 @@ def test_counts_zero_and_nan_gradients(name: str) -> None:
     assert result.success.all(), "a model that answers NaN has not withstood"
 
 
-@pytest.mark.parametrize("name", [name for name in ATTACKS if name != "autoattack"])
+@pytest.mark.parametrize("name", [n for n in ATTACKS if n not in ("autoattack", *EDITS)])
 def test_begins_where_it_is_told(name: str) -> None:
     """But for AutoAttack, whose parts begin where they were published to; it keeps a good start."""
     model = make_model()
@@ -246,6 +249,14 @@ BAD = [
     (lambda x, y: (x, y - 1), ValueError, "labels must be >= 0, got -1"),
     (lambda x, y: (x, y + 3), ValueError, "labels must be < 4.*got 4"),
 ]
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_edits_begin_at_the_clean_image_only(name: str) -> None:
+    model = make_model()
+    images, labels = make_images(model)
+    with pytest.raises(ValueError, match="start must be None"):
+        make(name)(model, images, labels, start=images)
 
 
 @pytest.mark.parametrize("name", NAMES)
