@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sparsedef.defenses.base import Defense, Purifier
 from sparsedef.defenses.bilateral import Bilateral
+from sparsedef.defenses.comdefend import ComDefend, NoisyComDefend
 from sparsedef.defenses.feature_squeezing import FeatureSqueezing
 from sparsedef.defenses.identity import Identity
 from sparsedef.defenses.jpeg import JPEG
@@ -22,6 +23,7 @@ DEFENSES: Mapping[str, type[Defense]] = {
     "tvm": TVM,
     "feature_squeezing": FeatureSqueezing,
     "jpeg": JPEG,
+    "comdefend": ComDefend,
     "regionsparse": RegionSparse,
 }
 
@@ -32,10 +34,12 @@ __all__ = [
     "STAGES",
     "TVM",
     "Bilateral",
+    "ComDefend",
     "Defense",
     "FeatureSqueezing",
     "Identity",
     "NLMSettings",
+    "NoisyComDefend",
     "NonLocalMeans",
     "Purifier",
     "RegionSparse",
