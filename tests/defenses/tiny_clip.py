@@ -68,11 +68,12 @@ class Planted:
 
 def plant(
     count: int, *, rho: float = 0.0, width: int = 64, n_classes: int = 6, n_nuisances: int = 6,
-    noise: float = 0.03, seed: int = 0,
+    storm: float = 1.5, noise: float = 0.03, seed: int = 0,
 ) -> Planted:  # fmt: skip
     """Class evidence inside the span of 18 concepts, nuisance at right angles to it.
 
-    With probability ``rho`` the nuisance is the favourite of the class, else any.
+    With probability ``rho`` the nuisance is the favourite of the class, else any; ``storm`` is
+    its size, where that of a concept is some 0.8.
     """
     generator = torch.Generator().manual_seed(11)
     basis = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))[0]
@@ -88,7 +89,7 @@ def plant(
     amount = 0.6 + 0.4 * torch.rand(count, 4, generator=generator, dtype=torch.float64)
     rows = torch.einsum("nk,nkm->nm", amount, atoms[owned[labels]])
     spot = noise * torch.randn(count, width, generator=generator, dtype=torch.float64)
-    embeddings = functional.normalize(rows + 1.5 * outside[weather] + spot, dim=1)
+    embeddings = functional.normalize(rows + storm * outside[weather] + spot, dim=1)
     names = tuple(f"concept {i}" for i in range(18))
     storms = tuple(f"nuisance {i}" for i in range(n_nuisances))
     return Planted(embeddings, labels, weather, Words(atoms, names, outside, storms))

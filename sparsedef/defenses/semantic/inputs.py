@@ -58,8 +58,8 @@ def make_atoms(who: str, vectors: Tensor, *, is_centred: bool) -> Tensor:
     norms = atoms.norm(dim=1)
     if norms.min() < 1e-5:
         rows = (norms < 1e-5).nonzero()[:, 0].tolist()
-        what = (
-            "differ from their mean (center='text' needs two or more)" if is_centred else "be not 0"
-        )
-        raise ValueError(f"{who}: dictionary must have atoms that {what}, got atoms {rows[:5]}")
+        wanted = "atoms other than 0"
+        if is_centred:
+            wanted = "atoms that differ from their mean (center='image' leaves them as they are)"
+        raise ValueError(f"{who}: dictionary must have {wanted}, got atoms {rows[:5]}")
     return unit(atoms).clone()

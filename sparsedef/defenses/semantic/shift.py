@@ -85,7 +85,7 @@ def measure_shift(
         size,
         seen.abs().amax(dim=1),
         inside,
-        (common / count.clamp_min(1)).where(count > 0, 1).to(size),
+        (common.to(size) / count.clamp_min(1)).where(count > 0, 1),
         change.norm(dim=1),
         (change @ dictionary).norm(dim=1),
         code_bound,

@@ -20,9 +20,11 @@ class SSD(SparseConcepts):
     """Splits an embedding into task-relevant concepts and a residual, and reads the concepts only.
 
     z = argmin_z 1/2 ||x - z @ dictionary||^2 + alpha ||z||_1 for the centred embedding x of norm 1,
-    logits = z @ weight.T + bias. What no concept accounts for (weather, light, style) lands in the
-    residual x - z @ dictionary, which nothing reads. An edit a of the embedding with D a = 0 leaves
-    the logits unchanged exactly; how little others may change them, ``shift`` measures.
+    logits = z @ weight.T + bias. What no concept accounts for (weather, light, style) is meant to
+    land in the residual x - z @ dictionary, which nothing reads. An edit a of x with D a = 0 leaves
+    the code exactly as it was; how far others may move it, ``shift`` measures. An edit of the
+    embedding acts on x through the norm 1 as well: the code of (x + a) / ||x + a|| with D a = 0 is
+    that of x at the larger penalty alpha ||x + a||, divided by ||x + a||.
 
     Only the head is trained, on clean images. Keep class names and their synonyms out of the
     concepts, or this becomes zero-shot classification in disguise; drop near-duplicates.
