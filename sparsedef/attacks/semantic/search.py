@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -13,8 +13,8 @@ from sparsedef.attacks.base import misclassified
 from sparsedef.attacks.losses import Loss, margin
 from sparsedef.attacks.target import Model, Target, owner
 
-# model, images [R, 3, H, W], labels [R] to a value per image [R] that an attack may climb
-ModelLoss = Callable[[Model, Tensor, Tensor], Tensor]
+# the model's owner, images [R, 3, H, W], labels [R] to a value per image [R], to be climbed
+ModelLoss = Callable[[Any, Tensor, Tensor], Tensor]
 
 OPTIMIZERS = ("adam", "sign")
 
@@ -161,7 +161,7 @@ class Search:
         else:
             seen.has_true_logits = False
             seen.gradient_model = lambda points: as_logits(
-                climbs(differentiated, edit(points), labels), labels
+                climbs(owner(differentiated), edit(points), labels), labels
             )
             probe = seen.probe(points, labels, margin)
         return probe.logits, probe.grad
