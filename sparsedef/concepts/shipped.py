@@ -14,8 +14,8 @@ def shipped_lists() -> tuple[str, ...]:
     """Names the lists that :func:`load_concepts` knows.
 
     Example:
-        >>> shipped_lists()
-        ('cifar10', 'imagewoof', 'shapeworld', 'shapeworld-context', 'shapeworld-rich')
+        >>> [name for name in shipped_lists() if not name.startswith("shapeworld")]
+        ['cifar10', 'imagewoof']
     """
     return tuple(sorted(path.stem for path in SHIPPED.glob("*.json")))
 
@@ -23,14 +23,18 @@ def shipped_lists() -> tuple[str, ...]:
 def load_concepts(name: str) -> ConceptList:
     """Loads a concept list that was written for this package.
 
-    - ``"shapeworld"``: some dozens of phrases about its 8 shapes and 3 fills.
-    - ``"shapeworld-rich"``: some hundreds, with those first; many say the same in other words.
-    - ``"shapeworld-context"``: what is irrelevant there: weather, light, colours, backgrounds;
-      for baselines and measurements, not for a defense.
+    - ``"shapeworld"``: some dozens of phrases about its 8 shapes and 3 fills, many of them as its
+      captions say it.
+    - ``"shapeworld-rich"``: some hundreds, with those first; many say nearly the same.
+    - ``"shapeworld-context"``: what is irrelevant there: weather, light, backgrounds, colours; for
+      baselines and measurements, not for a defense.
+    - ``"shapeworld-open"``: some hundreds in all words, for a CLIP that knows them. The three lists
+      above are made of the words of ShapeWorld's captions, which are all that the small CLIP knows;
+      "photo" is none of them, so take the template ``"a shape with {}"`` there.
     - ``"cifar10"``, ``"imagewoof"``: visual features and superclasses of each of ten classes.
 
     No list contains the name of a class, nor (but ``"shapeworld-context"``) a word of
-    :func:`context_words`.
+    :func:`context_words`. A phrase may hold for more classes than those that it was written for.
 
     Args:
         name: One of :func:`shipped_lists`.
@@ -44,7 +48,7 @@ def load_concepts(name: str) -> ConceptList:
     Example:
         >>> concepts = load_concepts("shapeworld")
         >>> concepts.of_class("striped star").texts[:2]
-        ('five pointed tips', 'five sharp corners')
+        ('five pointed tips', 'five notches')
     """
     known = shipped_lists()
     if name not in known:
