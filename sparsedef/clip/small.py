@@ -86,7 +86,8 @@ def load_small_clip(path: Path = WEIGHTS) -> ClipEncoder:
         raise FileNotFoundError(
             f"load_small_clip: there is no file {path} (sparsedef train clip --out FILE makes one)"
         )
-    with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+    opened: Any = safe_open  # some releases annotate it
+    with opened(path, "pt") as file:
         ids = json.loads(file.metadata()["ids"])
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     encoder = build_small_clip(SmallTokenizer(ids, LENGTH))
@@ -103,6 +104,7 @@ def read_facts(path: Path = WEIGHTS) -> dict[str, Any]:
     """Reads what the file says of how it was made: seed, command, figures."""
     from safetensors import safe_open
 
-    with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+    opened: Any = safe_open  # some releases annotate it
+    with opened(path, "pt") as file:
         facts: dict[str, Any] = json.loads(file.metadata()["facts"])
     return facts

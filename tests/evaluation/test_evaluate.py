@@ -136,7 +136,8 @@ def test_a_stopped_run_goes_on_to_the_same_rows(
 
 def test_another_classifier_setting_or_image_is_another_result(tmp_path: Path) -> None:
     cache = Cache(tmp_path, {})
-    batch = runner._Batch(make_task(8), PLAN, 0, make_split(8), cache, {"none": "a", "bilateral": "c"})
+    digests = {"none": "a", "bilateral": "c"}
+    batch = runner._Batch(make_task(8), PLAN, 0, make_split(8), cache, digests)
     jobs = runner.plan_jobs(PLAN, make_task(8))
     paths = {cache.path("attack", batch._settings(jobs[0]))}
     batch.digests = {"none": "b", "bilateral": "c"}

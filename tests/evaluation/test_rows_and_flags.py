@@ -185,7 +185,7 @@ def test_the_reading_follows_from_the_numbers(gray: int, adaptive: int, says: li
 
 def test_the_reading_refuses_a_table_without_adaptive_rows() -> None:
     rows = [r for r in full_table("01", "11", "01") if r.threat_model != ADAPTIVE]
-    with pytest.raises(ValueError, match="must have rows of .*for d"):
+    with pytest.raises(ValueError, match=r"must have rows of .*for d"):
         read(rows, "t", "d", "linf", 0.1)
 
 

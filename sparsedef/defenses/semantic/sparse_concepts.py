@@ -145,7 +145,8 @@ def refit(x: Tensor, dictionary: Tensor, indices: Tensor, values: Tensor) -> Ten
     """
     if indices.numel() == 0:
         return values
-    fitted: Tensor = _Refit.apply(x, dictionary, indices)
+    apply: Any = _Refit.apply  # some releases of torch annotate it
+    fitted: Tensor = apply(x, dictionary, indices)
     return fitted.where(~values.isnan(), values)
 
 
