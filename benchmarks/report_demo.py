@@ -14,22 +14,23 @@ from typing import Any
 
 from benchmarks.report import insert
 from sparsedef.evaluation.rows import (
-    WORST_CASE,
+    UNBOUNDED,
     Row,
     clean_row,
     describe_strength,
     gray_box_worst_cases,
     worst_cases,
 )
+from sparsedef.evaluation.threats import WORST_CASE
 
 BEGIN, END = "<!-- demo:begin -->", "<!-- demo:end -->"
-NORMS = {"linf": "L-infinity", "l2": "L2, relative to the image's norm"}
+NORMS = {"linf": "L-infinity", "l2": "L2, relative to the images' mean norm"}
 
 
 def render(results: dict[str, Any]) -> str:
     """Turns a demo's result file into Markdown: a table per task and norm, flags, versions."""
     rows = [Row.from_json(row) for row in results["rows"]]
-    rows = [row for row in rows if row.threat_model != WORST_CASE and not row.is_sanity]
+    rows = [row for row in rows if row.threat_model != WORST_CASE and row.check != UNBOUNDED]
     everything, flattering = worst_cases(rows), gray_box_worst_cases(rows)
     parts = []
     for task, norm in dict.fromkeys((row.task, row.norm) for row in everything):
@@ -53,7 +54,7 @@ def render(results: dict[str, Any]) -> str:
     ]
     parts.append("\n".join(["Flags:", "", *(flags or ["- none"])]))
     versions = ", ".join(f"{name} {value}" for name, value in results["versions"].items())
-    parts.append(f"Seed {results['plan']['seed']}; {versions}.")
+    parts.append(f"Seed {results['settings']['seed']}; {versions}.")
     return "\n\n".join(parts)
 
 
