@@ -104,7 +104,7 @@ def test_rows_are_complete_and_labelled(finished: Path) -> None:
 def test_the_report_is_one_file_with_pictures(finished: Path) -> None:
     page = (finished / "report.html").read_text()
     assert page.count("data:image/png") > 60
-    assert page.count("<svg") == 28  # per task two overviews; per defense six
+    assert page.count("<svg") == 32  # per task two overviews; per defense seven
     assert "http" not in page.split("</style>")[1].replace("http-equiv", "")
     assert {path.name for path in finished.iterdir()} == {"cache", "report.html", "results.json"}
 
