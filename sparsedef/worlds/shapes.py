@@ -18,6 +18,7 @@ from torch import Tensor
 from sparsedef.worlds.classes import SHAPES, fill_index, shape_index
 
 REACH = 1.08  # no shape goes farther from its centre than this many radii
+MARGIN = 0.03  # image widths that always stay free around the object
 EDGE = 0.3  # softness of every edge in pixels: that of a logistic step
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -66,11 +67,22 @@ def _cross(u: Tensor, v: Tensor) -> Tensor:
 
 
 def _heart(u: Tensor, v: Tensor) -> Tensor:
-    """A square on its corner, and a disc on each of its upper sides."""
-    half = 0.8
-    u, v = u.abs(), v - 0.1
-    lobe = _length(u - half / 2, v + half / 2) - half / math.sqrt(2)
-    return torch.minimum(lobe, (u + v.abs() - half) / math.sqrt(2))
+    """Two discs, and a wedge tangent to both, cut off by a chord of each disc.
+
+    The chords begin where the discs meet, and end a little above where the wedge touches, so
+    that no seam lies near the edge; the wedge stands out there by 0.005 of a radius.
+    """
+    x, y, radius, tip = 0.46, -0.33, 0.47, 0.95
+    u = u.abs()
+    half = math.atan2(x, tip - y) + math.asin(radius / math.hypot(x, tip - y))
+    nu, nv = math.cos(half), math.sin(half)
+    wedge = u * nu + (v - tip) * nv
+    notch = y - math.sqrt(radius**2 - x**2)
+    end = half - 0.15
+    du, dv = x + radius * math.cos(end), y + radius * math.sin(end) - notch
+    length = math.hypot(du, dv)
+    above = u * (dv / length) - (v - notch) * (du / length)
+    return torch.minimum(_length(u - x, v - y) - radius, torch.maximum(wedge, above))
 
 
 def _crescent(u: Tensor, v: Tensor) -> Tensor:
@@ -135,7 +147,7 @@ def place(values: dict[str, Tensor], classes: Tensor, size: int) -> Placement:
         size: Height and width of the images.
     """
     radius = values["scale"]
-    room = 0.5 - REACH * radius
+    room = 0.5 - MARGIN - REACH * radius
     x, y = 0.5 + room * values["x"], 0.5 + room * values["y"]
     angle = values["rotation"] * (math.pi / 180)
     cos, sin = angle.cos() / radius, angle.sin() / radius

@@ -131,10 +131,17 @@ def fields(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     Flakes and streaks are opacities in [0, 1]; the grain lies in [-1, 1].
     """
     with torch.inference_mode(False):
-        return _draw_fields(size).to(device, dtype)
+        falling, grain = (
+            functional.interpolate(part, (size, size), mode="bilinear", antialias=True)
+            for part in _patterns()
+        )
+        drawn = torch.cat([falling.clamp(0, 1), (grain / 3).clamp(-1, 1)], 1)
+        return drawn.flatten(2).to(device, dtype)
 
 
-def _draw_fields(size: int) -> Tensor:
+@lru_cache(maxsize=1)
+def _patterns() -> tuple[Tensor, Tensor]:
+    """Flakes and streaks ``[FIELDS, 2, n, n]``, n ``FIELD_PIXELS``, and noise a pixel of 48."""
     generator = torch.Generator().manual_seed(0)
 
     def scatter(count: int) -> Tensor:
@@ -154,11 +161,7 @@ def _draw_fields(size: int) -> Tensor:
     line = torch.sigmoid((0.007 - off.abs()) / 0.003) * torch.sigmoid((0.07 - along.abs()) / 0.01)
     streaks = _dilate(scatter(34), line)
     noise = torch.randn(FIELDS, 1, 48, 48, dtype=torch.float64, generator=generator)
-    falling = torch.stack([torch.as_tensor(flakes), streaks], 1).clamp(0, 1)
-    falling = functional.interpolate(falling, (size, size), mode="bilinear", antialias=True)
-    noise = functional.interpolate(noise, (size, size), mode="bilinear", antialias=True)
-    grain = (noise / 3).clamp(-1, 1)
-    return torch.cat([falling.clamp(0, 1), grain], 1).flatten(2)
+    return torch.stack([torch.as_tensor(flakes), streaks], 1).clamp(0, 1), noise
 
 
 def _dilate(drops: Tensor, stamp: Tensor) -> Tensor:
