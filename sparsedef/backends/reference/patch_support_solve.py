@@ -77,24 +77,28 @@ def patch_support_solve(
         standard = standard.where(is_live[:, :, None], 0)
         scale = scale.where(scale.isfinite(), 1)
 
-        support, code = indices[part].flatten(0, 1), values[part].flatten(0, 1)
-        is_slot = (support >= 0) & is_live.flatten()[:, None]
-        support, code = support.where(is_slot, -1), code.where(is_slot, 0)
+        # a patch that gets no gradient hands none on but for its share of the statistics
+        is_asked = is_live & (grad_rebuilt.any(dim=2) | grad_values[part].any(dim=2))
+        rows = is_asked.flatten().nonzero()[:, 0]
+        support, code = indices[part].flatten(0, 1)[rows], values[part].flatten(0, 1)[rows]
+        is_slot = support >= 0
+        code = code.where(is_slot, 0)
         fit = embedding_bag(support.clamp_min(0), dictionary, per_sample_weights=code, mode="sum")
-        fit = fit.view_as(standard)
-        grad_fit = grad_rebuilt * scale
+        grad_fit = (grad_rebuilt * scale).flatten(0, 1)[rows]
         _, back, part_dictionary = support_solve(
             dictionary,
             support,
             code,
-            (standard - fit).flatten(0, 1),
+            standard.flatten(0, 1)[rows] - fit,
             None,
-            grad_values[part].flatten(0, 1),
-            -grad_fit.flatten(0, 1),
+            grad_values[part].flatten(0, 1)[rows],
+            -grad_fit,
             needs_dictionary,
         )
         grad_dictionary += part_dictionary
-        grad_standard = grad_fit + back.view_as(standard)
+        nothing = standard.new_zeros(standard.shape).flatten(0, 1)
+        fit = nothing.index_copy(0, rows, fit).view_as(standard)
+        grad_standard = nothing.index_copy_(0, rows, grad_fit + back).view_as(standard)
         grad_patches = _through_statistics(
             grad_rebuilt, grad_standard, standard, fit, scale, standardize, is_live
         )

@@ -72,7 +72,9 @@ def support_solve(
     for start in range(0, len(values), step):
         part = slice(start, start + step)
         is_slot = support[part] >= 0
-        atoms = dictionary[support[part].clamp_min(0)] * is_slot[:, :, None]
+        atoms = dictionary[support[part].clamp_min(0)]
+        if not is_slot.all():
+            atoms = atoms * is_slot[:, :, None]
         right = grad_code[part] - torch.einsum("bkm,bm->bk", atoms, grad_residual[part])
         gram = atoms @ atoms.mT
         if ridge is not None:
