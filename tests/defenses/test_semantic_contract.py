@@ -21,6 +21,7 @@ from sparsedef.defenses.semantic import RIVALS, EmbeddingClassifier, Words
 PROMPTS = [f"a photo of class {i}" for i in range(5)]
 VARIANTS = {
     **{name: {} for name in RIVALS},
+    "adversarial_probe": {"steps": 30},
     "ssd, capped": {"n_nonzero": 3, "alpha": 0.05},
     "ssd, capped and debiased": {"n_nonzero": 3, "alpha": 0.05, "debias": True},
     "ssd, not centred": {"center": "none"},

@@ -45,21 +45,20 @@ def test_what_no_atom_sees_changes_no_code_and_lands_in_the_residual(
     torch.testing.assert_close(scores, ssd.classify(world.embeddings), rtol=0, atol=1e-8)
 
 
-def test_the_same_holds_from_the_pixels_on() -> None:
-    """Uncentred, an edit of pixels that no atom sees scales the code and keeps its direction."""
+def test_from_the_pixels_on_an_edit_that_no_atom_sees_acts_as_another_alpha() -> None:
+    """The embedding has norm 1 before and after, so what the edit adds is taken from the rest."""
     world = plant(30)
     encoder = Pixels(64)
     ssd = make_ssd(world, center="none")
     ssd.classifier = encoder
-    attacked = world.embeddings + beyond_span(ssd.dictionary, 30)
-    images = encoder.image_of(torch.cat([world.embeddings, attacked]))
-    x = ssd.embed(images)
-    similar = x @ ssd.dictionary.mT
-    cosine = functional.cosine_similarity(similar[:30], similar[30:])
-    torch.testing.assert_close(cosine, torch.ones_like(cosine), rtol=0, atol=1e-10)
-    # at one norm, equal codes
-    scale = similar[30:].norm(dim=1, keepdim=True) / similar[:30].norm(dim=1, keepdim=True)
-    torch.testing.assert_close(ssd.code(x[30:] / scale), ssd.code(x[:30]), rtol=0, atol=1e-9)
+    attack = beyond_span(ssd.dictionary, 30)
+    images = encoder.image_of(torch.cat([world.embeddings, world.embeddings + attack]))
+    x, moved = ssd.embed(images).split(30)
+    scale = (world.embeddings + attack).norm(dim=1)
+    assert (scale > 1.5).all()
+    wanted = lasso(x, ssd.dictionary, 0.05 * scale).codes
+    assert wanted is not None
+    torch.testing.assert_close(ssd.code(moved), wanted / scale[:, None], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("nonnegative", [False, True])

@@ -189,6 +189,7 @@ class EmbeddingClassifier(Defense):
             kept = dtype if buffer.is_floating_point() else buffer.dtype
             self._buffers[name] = buffer.to(device, kept)
 
+    @torch.no_grad()
     def fit_features(self, embeddings: Tensor) -> None:
         """Takes from clean training embeddings ``[n, M]`` what the features need: here the mean.
 
@@ -197,8 +198,8 @@ class EmbeddingClassifier(Defense):
         check_embeddings(type(self).__name__, embeddings, len(self.image_mean))
         if self.centers_images:
             # in double, so that it does not depend on how a sum of many is ordered
-            mean = unit(embeddings.double()).mean(dim=0)
-            self.image_mean.copy_(mean)
+            parts = [unit(part.double()).sum(dim=0) for part in embeddings.split(65536)]
+            self.image_mean.copy_(torch.stack(parts).sum(dim=0) / len(embeddings))
         self.is_fitted = False
 
     def fit_head(

@@ -23,8 +23,8 @@ class SSD(SparseConcepts):
     logits = z @ weight.T + bias. What no concept accounts for (weather, light, style) is meant to
     land in the residual x - z @ dictionary, which nothing reads. An edit a of x with D a = 0 leaves
     the code exactly as it was; how far others may move it, ``shift`` measures. An edit of the
-    embedding acts on x through the norm 1 as well: the code of (x + a) / ||x + a|| with D a = 0 is
-    that of x at the larger penalty alpha ||x + a||, divided by ||x + a||.
+    embedding acts on x through the norm 1 as well: the code of (x + a) / s, where D a = 0 and
+    s = ||x + a||, is the code of x at the penalty s alpha, divided by s.
 
     Only the head is trained, on clean images. Keep class names and their synonyms out of the
     concepts, or this becomes zero-shot classification in disguise; drop near-duplicates.
@@ -57,9 +57,9 @@ class SSD(SparseConcepts):
         >>> ssd(images).shape, ssd.explain(images)[0].names[0]
         (torch.Size([40, 2]), 'atom 0')
 
-    Source: "Sparse Semantic Defense", ICLR 2026 submission 4860 (abstract and public reviews; its
-    centring, scaling and choice of alpha are not public, and are this library's); nonnegative
-    codes, Bhalla et al., 2024.
+    Source: sparse semantic defense, OpenReview nCP9kyST95, ICLR 2026 submission 4860 (abstract and
+    public reviews; centring, scaling and choice of alpha are not public, and are this library's);
+    nonnegative codes, Bhalla et al., 2024.
     """
 
     SETTINGS: ClassVar[tuple[str, ...]] = (
