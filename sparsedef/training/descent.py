@@ -85,8 +85,7 @@ class Descent:
         Raises:
             ValueError: It is infinite or NaN.
         """
-        for parameter in self.model.parameters():
-            parameter.grad = None
+        self._drop_gradients()
         if batch is None:
             mean, share = torch.zeros((), device=device_of(self.model)), 0.0
         else:
@@ -129,10 +128,17 @@ class Descent:
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.trained.scores.append(score)
 
-    def take_best(self) -> None:
-        """Gives the model the best epoch's weights, if there was a choice."""
+    def finish(self) -> Trained:
+        """Gives the model the best epoch's weights, if there was a choice; drops gradients."""
         if self.best is not None:
             self.model.load_state_dict(self.best)
+        self._drop_gradients()
+        self.model.eval()
+        return self.trained
+
+    def _drop_gradients(self) -> None:
+        for parameter in self.model.parameters():
+            parameter.grad = None
 
     def state(self) -> dict[str, Any]:
         """All of it: tensors and plain values."""

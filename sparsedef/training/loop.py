@@ -141,9 +141,7 @@ def train(
                     keep()
             descent.end_epoch(validate)
             keep()
-    descent.take_best()
-    model.eval()
-    return descent.trained
+    return descent.finish()
 
 
 def _part(n_rows: int, ranks: Ranks) -> slice:
