@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 
 from sparsedef.commands.train_classifier import ClassifierTraining
+from sparsedef.commands.train_clip import ClipTraining
 from sparsedef.commands.train_comdefend import ComDefendTraining
 from sparsedef.streams.ranks import Processes, join_ranks
 
@@ -35,6 +36,7 @@ KINDS: Mapping[str, Kind] = {
     "pgd-at": ClassifierTraining("pgd_at", "a classifier on images attacked by ten steps"),
     "trades": ClassifierTraining("trades", "a classifier whose answer an attack shall not move"),
     "comdefend": ComDefendTraining(),
+    "clip": ClipTraining(),
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sparsedef.data import DATASETS, Dataset
+from sparsedef.data import DATASETS, Dataset, load_dataset
 from sparsedef.learning.checkpoint import read, write
 from sparsedef.models.checkpoint import load_network, save_network
 from sparsedef.streams.coding import to_device
@@ -29,6 +29,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser, *, epochs: int, batch_
     parser.add_argument(
         "--root", type=Path, metavar="DIR", help="where a data set is that comes not by itself"
     )
+    parser.add_argument("--size", type=whole_number, metavar="PIXELS", help="side of the images")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE",
         help="the trained network; FILE.checkpoint is beside it until it is done",
@@ -100,11 +101,9 @@ class TrainJob:
         def load() -> TrainJob:
             if not arguments.out.parent.is_dir():
                 raise ValueError(f"--out must be in a folder that is there, got {arguments.out}")
-            if arguments.root is not None:
-                raise ValueError(
-                    f"--root: {arguments.dataset} comes with the installed packages and takes none"
-                )
-            dataset = DATASETS[arguments.dataset](seed=arguments.seed)
+            dataset = load_dataset(
+                arguments.dataset, root=arguments.root, size=arguments.size, seed=arguments.seed
+            )
             whole = {
                 "dataset": dataset.name,
                 "size": list(dataset.train.images.shape[-2:]),

@@ -40,7 +40,7 @@ def test_backgrounds_keep_within_their_range_whatever_moves_and_mixes_them() -> 
     assert drawn.min() >= DARKEST
     assert drawn.max() <= LIGHTEST
     for base, axis in COLOURS.values():
-        assert all(DARKEST <= b - a and b + a <= LIGHTEST for b, a in zip(base, axis, strict=True))
+        assert all(b - a >= DARKEST and b + a <= LIGHTEST for b, a in zip(base, axis, strict=True))
 
 
 def test_an_image_does_not_depend_on_its_company_or_on_the_cuts(
