@@ -124,7 +124,7 @@ def test_mistakes_are_named() -> None:
         render(parameters * torch.nan, index, index)
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\], got \[1.001, 1.001\]"):
         render(parameters + 0.501, index, index)
-    with pytest.raises(TypeError, match="classes must be an int64 tensor, got torch.float32"):
+    with pytest.raises(TypeError, match=r"classes must be an int64 tensor, got torch\.float32"):
         render(parameters, index.float(), index)
     with pytest.raises(ValueError, match="classes must be 0 to 23, got 24 to 24"):
         render(parameters, index + 24, index)
