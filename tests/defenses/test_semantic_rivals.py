@@ -110,8 +110,8 @@ def test_ridge_without_penalty_is_least_squares_even_for_dependent_atoms() -> No
     atoms = torch.cat([atoms[:5], atoms[:1]])
     made = RidgeConcepts(nn.Identity(), atoms, 2, ridge=0.0, center="none")
     x = torch.randn(7, 12, generator=torch.Generator().manual_seed(1)).double()
-    torch.testing.assert_close(made.code(x), x @ torch.linalg.pinv(atoms))
-    assert made.code(x).abs().max() < 10
+    torch.testing.assert_close(made.encode(x), x @ torch.linalg.pinv(atoms))
+    assert made.encode(x).abs().max() < 10
 
 
 def test_nuisance_directions_are_gone_and_others_stay() -> None:

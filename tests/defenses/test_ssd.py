@@ -35,7 +35,7 @@ def test_alpha_gives_the_median_image_the_support_asked_for(target: int, nonnega
     ssd = fit("ssd", world, target_support=target, nonnegative=nonnegative)
     assert isinstance(ssd, SSD)
     fresh = plant(300, seed=1).embeddings
-    counts = (ssd.code(ssd.centre(fresh)) != 0).sum(dim=1)
+    counts = (ssd.encode(ssd.centre(fresh)) != 0).sum(dim=1)
     assert abs(int(counts.median()) - target) <= 1
 
 
@@ -73,9 +73,9 @@ def test_alpha_above_the_leak_keeps_an_edit_from_switching_atoms_on() -> None:
     assert 0.1 < leaks.median() < 0.25
     alpha = ssd.choose_alpha_above_leak(blank, edited, quantile=1.0, factor=1.01)
     assert alpha == pytest.approx(1.01 * float(leaks.max()))
-    assert not ssd.code(ssd.centre(edited)).any()
+    assert not ssd.encode(ssd.centre(edited)).any()
     ssd.alpha = 0.9 * float(leaks.max())
-    assert ssd.code(ssd.centre(edited)).any()
+    assert ssd.encode(ssd.centre(edited)).any()
 
 
 @pytest.mark.parametrize("name", CONCEPT_RIVALS)
@@ -223,7 +223,7 @@ BAD = [
     (lambda: SSD(nn.Identity(), 0 * EYE, 2, center="none"), "must have atoms other than 0"),
     (lambda: SSD(nn.Identity(), EYE[:1], 2), r"differ from their mean.*got atoms \[0\]"),
     (lambda: SSD(nn.Identity(), EYE, 2, visible=EYE[0] > 2), "at least one true"),
-    (lambda: SSD(nn.Identity(), EYE, 2, center="none").code(EYE), "alpha must be known"),
+    (lambda: SSD(nn.Identity(), EYE, 2, center="none").encode(EYE), "alpha must be known"),
     (lambda: SSD(nn.Identity(), EYE, 2, alpha=0.1).fit_head(EYE, torch.arange(6) % 2),
      r"mean embedding of clean training images must be known \(call fit_features\)"),
     (lambda: SSD(nn.Identity(), EYE, 2).dense_surrogate(), "there is no head yet"),

@@ -58,7 +58,7 @@ def test_from_the_pixels_on_an_edit_that_no_atom_sees_acts_as_another_alpha() ->
     assert (scale > 1.5).all()
     wanted = lasso(x, ssd.dictionary, 0.05 * scale).codes
     assert wanted is not None
-    torch.testing.assert_close(ssd.code(moved), wanted / scale[:, None], rtol=0, atol=1e-9)
+    torch.testing.assert_close(ssd.encode(moved), wanted / scale[:, None], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("nonnegative", [False, True])
@@ -122,13 +122,13 @@ def test_the_cap_keeps_the_largest_codes() -> None:
     world = plant(40)
     free, capped = make_ssd(world), make_ssd(world, n_nonzero=3)
     x = free.centre(world.embeddings)
-    codes, kept = free.code(x), capped.code(x)
+    codes, kept = free.encode(x), capped.encode(x)
     assert (codes != 0).sum(dim=1).max() > 3
     assert ((kept != 0).sum(dim=1) == (codes != 0).sum(dim=1).clamp_max(3)).all()
     torch.testing.assert_close(kept, codes.where(kept != 0, 0))
     smallest = kept.abs().where(kept != 0, torch.inf).amin(dim=1)
     assert (codes.where(kept == 0, 0).abs().amax(dim=1) <= smallest).all()
-    torch.testing.assert_close(make_ssd(world, n_nonzero=18).code(x), codes)
+    torch.testing.assert_close(make_ssd(world, n_nonzero=18).encode(x), codes)
 
 
 def test_what_the_cap_drops_gets_no_gradient() -> None:
@@ -148,7 +148,7 @@ def test_debiased_codes_are_least_squares_on_the_support() -> None:
     code = ssd.sparse_code(x)
     assert code.codes is not None
     support = code.codes != 0
-    assert torch.equal(support, make_ssd(world).code(x) != 0)
+    assert torch.equal(support, make_ssd(world).encode(x) != 0)
     seen = (code.residual @ ssd.dictionary.mT).where(support, 0)
     assert seen.abs().max() < 1e-12
     torch.testing.assert_close(code.residual, x - code.codes @ ssd.dictionary)
@@ -190,7 +190,27 @@ def test_the_code_is_the_lasso_of_the_centred_embedding() -> None:
         x = unit(images - images.mean(0)) if center in ("image", "both") else images
         torch.testing.assert_close(ssd.dictionary, atoms)
         torch.testing.assert_close(ssd.centre(3 * world.embeddings), x)
-        torch.testing.assert_close(ssd.code(x), lasso(x, atoms, 0.05).codes)
+        torch.testing.assert_close(ssd.encode(x), lasso(x, atoms, 0.05).codes)
+
+
+def test_an_attacker_of_the_code_sees_head_code_and_correlations() -> None:
+    """On images: logits from code and head; correlations at alpha on the support, below it off."""
+    world = plant(24)
+    encoder = Pixels(64)
+    images = encoder.image_of(world.embeddings).clone().requires_grad_()
+    every = torch.arange(18) % 3 > 0
+    ssd = SSD(encoder, world.words.concepts, 6, alpha=0.05, center="none", visible=every)
+    ssd.fit_head(world.embeddings, world.labels)
+    codes, seen = ssd.code(images), ssd.correlations(images)
+    torch.testing.assert_close(codes @ ssd.head_weight.T + ssd.bias, ssd(images))
+    assert not ssd.head_weight[:, ~every].any()
+    torch.testing.assert_close(seen[codes != 0], 0.05 * codes[codes != 0].sign(), atol=1e-8, rtol=0)
+    assert (seen[codes == 0].abs() < 0.05).all()
+    # the soft threshold of code and correlation together is the code
+    both = codes + seen
+    torch.testing.assert_close(both.sign() * (both.abs() - 0.05).clamp_min(0), codes)
+    (grad,) = torch.autograd.grad(seen[codes == 0].sum(), images)
+    assert grad.any()
 
 
 def test_pursuit_uses_the_number_of_atoms_it_was_given() -> None:
@@ -198,7 +218,7 @@ def test_pursuit_uses_the_number_of_atoms_it_was_given() -> None:
     made = PursuitConcepts.from_embeddings(
         nn.Identity(), world.embeddings, world.labels, world.words, n_nonzero=4
     )
-    assert ((made.code(made.centre(world.embeddings)) != 0).sum(dim=1) == 4).all()
+    assert ((made.encode(made.centre(world.embeddings)) != 0).sum(dim=1) == 4).all()
     assert (
         PursuitConcepts(nn.Identity(), torch.eye(5), 2, n_nonzero=99, center="none").n_nonzero == 5
     )

@@ -28,7 +28,7 @@ SEES = ("all", "concepts")
 class ConceptClassifier(EmbeddingClassifier):
     """Codes the centred embedding over concept atoms, and reads the code linearly.
 
-    A subclass says how it codes (``code``).
+    A subclass says how it codes (``encode``).
 
     Args:
         encoder: Images to embeddings ``[B, M]``.
@@ -126,22 +126,36 @@ class ConceptClassifier(EmbeddingClassifier):
         return cls(encoder, dictionary, n_classes, names=names, visible=visible, **options)
 
     @abstractmethod
-    def code(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor) -> Tensor:
         """Codes centred embeddings ``[B, M]``: ``[B, N]``; differentiable."""
 
     def features(self, x: Tensor) -> Tensor:
         """The part of the code that the head sees, ``[B, F]``."""
-        return self.code(x)[:, self.visible]
+        return self.encode(x)[:, self.visible]
 
     def residual(self, x: Tensor, codes: Tensor) -> Tensor:
         """What the code leaves of centred embeddings: x - codes @ dictionary, ``[B, M]``."""
         return x - codes @ self.dictionary
 
-    def concept_weight(self) -> Tensor:
+    @property
+    def head_weight(self) -> Tensor:
         """The head's weight of every atom, ``[C, N]``; 0 for those that it does not see."""
         weight = self.weight.new_zeros(self.n_classes, len(self.dictionary))
         weight[:, self.visible] = self.weight
         return weight
+
+    def code(self, images: Tensor) -> Tensor:
+        """Codes images ``[B, 3, H, W]``: ``[B, N]``; logits are ``code @ head_weight.T + bias``."""
+        return self.encode(self.centre(self.embed(images)))
+
+    def correlations(self, images: Tensor) -> Tensor:
+        """Correlates what the code of images leaves with every atom, ``[B, N]``; differentiable.
+
+        For a LASSO code, atoms in use are at alpha exactly and others below it; how far below tells
+        an attack on the code which of them are about to appear.
+        """
+        x = self.centre(self.embed(images))
+        return self.residual(x, self.encode(x)) @ self.dictionary.mT
 
     @torch.no_grad()
     def explain(
@@ -164,11 +178,9 @@ class ConceptClassifier(EmbeddingClassifier):
         """As ``explain``, of embeddings ``[B, M]``."""
         logits = self.classify(embeddings)
         x = self.centre(embeddings)
-        codes = self.code(x)
+        codes = self.encode(x)
         left = self.residual(x, codes).norm(dim=1) / x.norm(dim=1)
-        return explain_rows(
-            codes, logits, self.concept_weight(), self.bias, left, self.names, pairs
-        )
+        return explain_rows(codes, logits, self.head_weight, self.bias, left, self.names, pairs)
 
     @torch.no_grad()
     def compare(self, clean: Tensor, attacked: Tensor) -> list[Comparison]:
@@ -209,4 +221,4 @@ class ConceptClassifier(EmbeddingClassifier):
     def shift(self, clean: Tensor, attacked: Tensor) -> Shift:
         """Measures how far an attack moved embeddings ``[B, M]`` and codes; see ``Shift``."""
         x, moved = self.centre(clean), self.centre(attacked)
-        return measure_shift(self.dictionary, x, moved, self.code(x), self.code(moved))
+        return measure_shift(self.dictionary, x, moved, self.encode(x), self.encode(moved))

@@ -171,7 +171,7 @@ class DenseConcepts(ConceptClassifier):
 
     notes: ClassVar[str] = NO_LP_CLAIM
 
-    def code(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor) -> Tensor:
         """Similarities to the atoms, ``[B, N]``."""
         return x @ self.dictionary.mT
 
@@ -215,6 +215,6 @@ class RidgeConcepts(ConceptClassifier):
         inverse = (values / (values.square() + ridge)).where(values > smallest, 0)
         self.register_buffer("solution", (right.mT * inverse @ left.mT).to(self.dictionary))
 
-    def code(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor) -> Tensor:
         """Ridge coordinates, ``[B, N]``."""
         return x @ self.solution

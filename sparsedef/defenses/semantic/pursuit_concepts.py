@@ -47,7 +47,7 @@ class PursuitConcepts(SparseConcepts):
         self.n_nonzero = min(check_count("PursuitConcepts", "n_nonzero", n_nonzero), most)
         self.backend = backend
 
-    def code(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor) -> Tensor:
         """Codes centred embeddings ``[B, M]``: ``[B, N]``, ``n_nonzero`` of each row not 0."""
         codes = omp(x, self.dictionary, self.n_nonzero, selection="ols", backend=self.backend).codes
         assert codes is not None

@@ -190,7 +190,7 @@ class SSD(SparseConcepts):
             codes=codes, indices=None, values=None, residual=self.residual(x, codes)
         )
 
-    def code(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor) -> Tensor:
         """Codes centred embeddings ``[B, M]``: ``[B, N]``."""
         codes = self.sparse_code(x).codes
         assert codes is not None
