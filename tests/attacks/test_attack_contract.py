@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sparsedef.attacks import ATTACKS, Attack, AttackResult
+from sparsedef.attacks import ATTACKS as NORM_ATTACKS
+from sparsedef.attacks import SEMANTIC_ATTACKS, Attack, AttackResult
 from sparsedef.attacks.ball import distance
 
+ATTACKS = {**NORM_ATTACKS, **SEMANTIC_ATTACKS}
 EPS = {"linf": 0.1, "l2": 0.6}
 ONLY_NORM = {"cw_l2": "l2", "cw_linf": "linf", "recolour": "linf", "appearance": "linf"}
-EDITS = ("recolour", "appearance")  # not of pixels within a radius: they begin at the clean image
+EDITS = tuple(SEMANTIC_ATTACKS)  # no radius in pixels: they begin at the clean image
 # few steps, where the defaults take long
 SMALL = {
     "apgd": {"steps": 20},

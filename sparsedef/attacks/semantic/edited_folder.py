@@ -48,8 +48,8 @@ class EditedFolder(EditAttack):
         >>> attack = EditedFolder({"a": torch.stack([image[0] / 2, image[0] + 0.4])}, ["a"])
         >>> def bright(x: Tensor) -> Tensor:
         ...     return torch.stack([x.mean((1, 2, 3)), 0.6 + 0 * x[:, 0, 0, 0]], 1)
-        >>> attack(bright, image, torch.tensor([1])).images.mean().item()
-        0.8999999761581421
+        >>> round(attack(bright, image, torch.tensor([1])).images.mean().item(), 3)
+        0.9
     """
 
     uses_gradient: ClassVar[bool] = False
