@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sparsedef.defenses.base import Purifier
 from sparsedef.defenses.filters import bilateral_filter
+from sparsedef.defenses.regionsparse_stages import RegionSparseSizes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -41,8 +42,9 @@ class Bilateral(Purifier):
 
     @classmethod
     def fit(cls, classifier: nn.Module, images: Tensor, labels: Tensor, *, seed: int = 0) -> Self:
-        """Takes the classifier and a 3 x 3 filter, as RegionSparse does for its background."""
-        return cls(classifier, size=3, sigma_space=1.0)
+        """Takes the classifier, and the filter that RegionSparse has for its background."""
+        sizes = RegionSparseSizes.for_size(min(images.shape[-2:]))
+        return cls(classifier, size=sizes.bilateral_size, sigma_space=sizes.sigma_space)
 
     def purify(self, images: Tensor) -> Tensor:
         """Filters images ``[B, 3, H, W]``."""

@@ -65,6 +65,16 @@ def test_the_frozen_gradient_is_exact() -> None:
             torch.testing.assert_close((up - down) / 2, (grad * step).sum(), rtol=1e-5, atol=0)
 
 
+@pytest.mark.slow
+def test_with_a_frozen_region_the_defense_is_one_graph() -> None:
+    images = make_images()
+    frozen = make().frozen(images)
+    exported = torch.export.export(frozen, (images,)).module()
+    assert torch.equal(exported(images), frozen(images))
+    compiled = torch.compile(frozen, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(images), frozen(images))
+
+
 def test_blended_regions_are_differentiable_in_both() -> None:
     images, defense = make_images(1).requires_grad_(), make()
     theta = torch.full((1, 1, 32, 32), 0.3).double()

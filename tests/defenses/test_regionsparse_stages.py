@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsedef import patch_omp
-from sparsedef.defenses import ABLATIONS, STAGES, RegionSparse, RegionSparseSizes
+from sparsedef.defenses import ABLATIONS, STAGES, Bilateral, RegionSparse, RegionSparseSizes
 from sparsedef.defenses.patch_dictionary import (
     dct_dictionary,
     learn_patch_dictionary,
@@ -125,6 +125,17 @@ def test_sizes_scale_with_the_image(side: int, patches: str, wanted: tuple[int, 
     assert s.smoothing.search // 2 < side
     if side == 299:
         assert s.smoothing == (21, 7, 10 / 255)
+
+
+@pytest.mark.parametrize("side", [32, 299])
+def test_the_control_filters_as_the_background_is_filtered(side: int) -> None:
+    images = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    size = 4 if side == 32 else 8
+    atoms = torch.eye(3 * size**2)
+    labels = torch.zeros(1).long()
+    defense = RegionSparse.fit(nn.Flatten(), images, labels, dictionary=atoms)
+    control = Bilateral.fit(nn.Flatten(), images, labels)
+    assert torch.equal(control.purify(images), defense.smooth(images))
 
 
 def test_other_sizes_can_be_asked_for() -> None:
