@@ -53,6 +53,7 @@ class PatchRecipe:
         check_choice("PatchRecipe", "patches", self.patches, tuple(PATCHES))
         check_count("PatchRecipe", "size", self.size)
         check_count("PatchRecipe", "per_image", self.per_image)
+        check_count("PatchRecipe", "seed", self.seed, least=0)
 
     @property
     def n_channels(self) -> int:

@@ -141,6 +141,7 @@ def test_spread_is_one_for_standard_patches() -> None:
         ({"patches": "grey"}, "patches must be one of"),
         ({"size": 0}, "size must be at least 1, got 0"),
         ({"per_image": 0}, "per_image must be at least 1, got 0"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
     ],
 )
 def test_bad_recipes_are_named(options: dict[str, object], message: str) -> None:

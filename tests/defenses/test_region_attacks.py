@@ -65,6 +65,15 @@ def test_the_frozen_gradient_is_exact() -> None:
             torch.testing.assert_close((up - down) / 2, (grad * step).sum(), rtol=1e-5, atol=0)
 
 
+def test_an_uncoded_object_has_the_gradient_of_the_filter_alone() -> None:
+    images, defense = make_images().requires_grad_(), make()
+    uncoded = defense.with_region(torch.zeros(1, 1, 32, 32, dtype=torch.bool))
+    weight = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(2)).double()
+    (grad,) = torch.autograd.grad((weight * uncoded.purify(images)).sum(), images)
+    (wanted,) = torch.autograd.grad((weight * defense.smooth(images)).sum(), images)
+    torch.testing.assert_close(grad, wanted)
+
+
 @pytest.mark.slow
 def test_with_a_frozen_region_the_defense_is_one_graph() -> None:
     images = make_images()
