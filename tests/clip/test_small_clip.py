@@ -27,6 +27,7 @@ from sparsedef.clip.train import (
     known_texts,
     multi_positive_loss,
     train_small_clip,
+    zero_shot_accuracy,
 )
 from sparsedef.worlds import draw_split, write_captions
 
@@ -99,6 +100,16 @@ def test_a_file_holds_words_weights_and_facts(tokenizer: SmallTokenizer, tmp_pat
         cosines = functional.cosine_similarity(again.image(images), encoder.image(images))
     assert cosines.min() > 0.9999  # half precision of the weights
     assert not any(parameter.requires_grad for parameter in again.parameters())
+
+
+def test_the_shipped_weights_know_the_world() -> None:
+    encoder, facts = load_clip(), read_facts()
+    assert facts["zero_shot_accuracy_of_2000"]["test"] >= 0.97
+    assert facts["command"].startswith("sparsedef train clip")
+    scenes = draw_split("test", 200, seed=7)  # of another seed than it was measured on
+    images = draw_bytes(scenes).float() / 255
+    assert zero_shot_accuracy(encoder, images, scenes.classes) >= 0.97
+    assert encoder.text(["a red star in snow"]).shape == (1, 128)
 
 
 def test_captions_are_fresh_and_repeat_by_seed(tokenizer: SmallTokenizer) -> None:
