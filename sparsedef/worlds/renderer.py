@@ -29,7 +29,7 @@ def render(parameters: Tensor, classes: Tensor, seeds: Tensor, *, size: int = 48
     """Draws a batch of scenes; what the images show has a gradient in every parameter.
 
     The class is an argument and no function of the parameters: whatever they are, the image
-    shows the shape and the fill of its class, whole (``class_mask``), and visible (``Contrast``).
+    shows the shape and the fill of its class, whole (``class_mask``) and visible (``visibility``).
 
     Args:
         parameters: Scenes ``[B, P]`` in [0, 1], one column for each of ``PARAMETERS``, float32 or
