@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import torch
 from torch import nn
@@ -90,8 +89,11 @@ def _make(
             )
         from sparsedef.models.checkpoint import load_classifier
 
-        model: Any = load_classifier(spec)
-        return model, True
+        if not os.path.isfile(spec):
+            raise FileNotFoundError(
+                f"load_model: there is no file {spec} (sparsedef train standard --out makes one)"
+            )
+        return load_classifier(spec).model, True
     hint = f" (which function? {spec}:build)" if spec.endswith(".py") else ""
     raise ValueError(f"load_model: spec must be {KINDS}, got {spec!r}{hint}")
 

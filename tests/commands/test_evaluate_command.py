@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsedef.commands import evaluate
+from sparsedef.commands import evaluate, train
 
 pytest.importorskip("sklearn")
 pytest.importorskip("PIL")
@@ -88,3 +88,18 @@ def test_mistakes_are_one_line(
     assert error.startswith("sparsedef evaluate: ")
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_what_train_wrote_is_a_model_of_evaluate(tmp_path: Path) -> None:
+    trained = tmp_path / "hardened.pt"
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    words = ["fgsm-at", "--epochs", "1", "--out", str(trained), "--quiet", "--threads", "1"]
+    assert train.run(parser.parse_args(words)) == 0
+    out = str(tmp_path / "out")
+    assert run(*TINY, "--model", str(trained), "--also", f"again={trained}", "--out", out) == 0
+    found = {(r["defense"], r["threat_model"]): r["correct"] for r in rows(tmp_path / "out")}
+    assert found["again", "clean"] == found["none", "clean"], "they are one classifier"
+    assert ("again", "white-box") in found
+    assert run(*TINY, "--model", str(tmp_path / "gone.pt"), "--out", out) == 1
