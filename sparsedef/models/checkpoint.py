@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,12 +119,13 @@ def load_network(
     if not Path(path).is_file():
         raise FileNotFoundError(f"load_network: path must be a file, got {file!r}")
     foreign = f"load_network: {file!r} is not a network that sparsedef wrote (save_network)"
+    if not zipfile.is_zipfile(path):
+        raise ValueError(foreign)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        is_ours = content["format"] == FORMAT
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+    except (pickle.UnpicklingError, RuntimeError) as error:
         raise ValueError(foreign) from error
-    if not is_ours:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(foreign)
     if content["revision"] > REVISION:
         raise ValueError(

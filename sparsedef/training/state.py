@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -91,15 +92,18 @@ def read_state(
     if len(shared) == 0:
         return None
     way_out = "give another checkpoint, or the settings of before, or delete the file"
+    foreign = f"train: {path} is not the state of a training ({way_out})"
+    content = io.BytesIO(shared[1:].numpy().tobytes())
+    if not zipfile.is_zipfile(content):
+        raise ValueError(foreign)
+    content.seek(0)
     try:
-        state = torch.load(
-            io.BytesIO(shared[1:].numpy().tobytes()), map_location="cpu", weights_only=True
-        )
-        before = json.loads(state["plan"]) if state["format"] == FORMAT else None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
-        raise ValueError(f"train: {path} is not the state of a training ({way_out})") from error
-    if before is None:
-        raise ValueError(f"train: {path} is not the state of a training ({way_out})")
+        state = torch.load(content, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise ValueError(foreign) from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise ValueError(foreign)
+    before = json.loads(state["plan"])
     changes = [
         f"{name} was {before.get(name)}, is {plan.get(name)}"
         for name in sorted(before.keys() | plan.keys())
@@ -110,4 +114,4 @@ def read_state(
         raise ValueError(
             f"train: {path} was begun otherwise: {'; '.join(changes[:3])}{more} ({way_out})"
         )
-    return dict(state)
+    return state

@@ -108,7 +108,7 @@ def divergence(net: nn.Module, images: Tensor, attacked: Tensor) -> float:
 
 
 def test_trades_climbs_the_divergence() -> None:
-    net, (images, _) = trained("standard", epochs=4), make_images()
+    net, images = trained("standard", epochs=4), make_images()[0]
     objective = OBJECTIVES["trades"](EPS)
     assert isinstance(objective, TRADES)
     reached = divergence(net, images, objective.attack(net, images, Step.single(96, seed=1)))

@@ -74,7 +74,7 @@ def test_a_checkpoint_of_other_settings_is_refused(
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"", b"no state", b"PK\x03\x04 torn"])
+@pytest.mark.parametrize("content", [b"", b"torn", b"no state", b"PK\x03\x04 torn"])
 def test_a_file_of_something_else_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     path.write_bytes(content)
