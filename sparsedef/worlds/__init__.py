@@ -4,7 +4,7 @@
 weathers. What an edit or an attack changes is never the class, and never hides it.
 """
 
-from sparsedef.worlds.captions import Mode, write_captions
+from sparsedef.worlds.captions import CaptionMode, write_captions
 from sparsedef.worlds.classes import CLASSES, FILLS, SHAPES, class_index, fill_index, shape_index
 from sparsedef.worlds.confounding import Confounding
 from sparsedef.worlds.edits import EDITS, Edit
@@ -49,11 +49,11 @@ __all__ = [
     "WEATHERS",
     "WEATHER_PHRASES",
     "Attributes",
+    "CaptionMode",
     "Confounding",
     "Edit",
     "FeasibleSet",
     "Mask",
-    "Mode",
     "Parameter",
     "Scenes",
     "Visibility",

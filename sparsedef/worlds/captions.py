@@ -18,8 +18,8 @@ from sparsedef.worlds.phrases import (
 )
 from sparsedef.worlds.scenes import COLOURS, WEATHERS, Scenes, attributes
 
-Mode = Literal["full", "relevant"]
-MODES: tuple[Mode, ...] = ("full", "relevant")
+CaptionMode = Literal["full", "relevant"]
+MODES: tuple[CaptionMode, ...] = ("full", "relevant")
 OPENINGS = ("", "", "a picture of ", "a drawing of ", "an image of ")
 # how often a caption names the class, tells a second feature, and mentions a nuisance
 NAMES_CLASS, SECOND_FEATURE = 0.5, 0.4
@@ -28,7 +28,7 @@ _DRAWS = 12  # random numbers per caption, used or not
 
 
 def write_captions(
-    scenes: Scenes, generator: torch.Generator, *, mode: Mode = "full"
+    scenes: Scenes, generator: torch.Generator, *, mode: CaptionMode = "full"
 ) -> tuple[str, ...]:
     """Writes one caption for each scene; a caption says nothing that is not so.
 
@@ -85,7 +85,7 @@ def _caption(
     fill: str,
     nuisances: dict[str, tuple[str, ...]],
     draws: list[float],
-    mode: Mode,
+    mode: CaptionMode,
 ) -> str:
     said = dict.fromkeys(nuisances, "")
     if mode == "full":

@@ -179,6 +179,6 @@ def _draw(plan: _Plan, size: int) -> Tensor:
     ground = draw_background(plan.ground, size)
     around = (ground @ layers.ring[:, :, None]).squeeze(2) / layers.ring.sum(1, keepdim=True)
     paint = torch.stack(keep_apart(plan.colour, plan.ink, around), 2)
-    thing = torch.stack([layers.colour, layers.ink], 1)
-    images = torch.baddbmm(ground * layers.outside[:, None], paint, thing)
+    subject = torch.stack([layers.colour, layers.ink], 1)
+    images = torch.baddbmm(ground * layers.outside[:, None], paint, subject)
     return put_in_front(images, layers.outside, plan.falling, size)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sparsedef.worlds.classes import SHAPES, fill_index, shape_index
+from sparsedef.worlds.classes import FILLS, SHAPES, fill_index, shape_index
 
 REACH = 1.08  # no shape goes farther from its centre than this many radii
 MARGIN = 0.03  # image widths that always stay free around the object
@@ -154,7 +154,7 @@ def place(values: dict[str, Tensor], classes: Tensor, size: int) -> Placement:
     across = torch.stack([cos, sin, -(cos * x + sin * y)], 1)
     down = torch.stack([-sin, cos, sin * x - cos * y], 1)
     fills = fill_index(classes)
-    tables = [list(table.values()) for table in (PERIODS, SECOND, THRESHOLD)]
+    tables = [[table[fill] for fill in FILLS] for table in (PERIODS, SECOND, THRESHOLD)]
     period, second, threshold = radius.new_tensor(tables)[:, fills, None]
     start = torch.nn.functional.pad(values["phase"][:, None], (2, 0)) * (2 * math.pi)
     waves = torch.stack([down, across], 1) * (2 * math.pi / period[:, None]) - start[:, None]
@@ -200,7 +200,9 @@ def draw_geometry(placement: Placement, size: int) -> Geometry:
     """
     pixels = grid(size, placement.radius.dtype, placement.radius.device)
     counts = placement.shapes.bincount(minlength=len(SHAPES)).tolist()
-    pairs = zip(*((row @ pixels).split(counts) for row in placement[1:3]), strict=True)
+    pairs = zip(
+        *((row @ pixels).split(counts) for row in (placement.across, placement.down)), strict=True
+    )
     found = [DISTANCES[name](u, v) for name, (u, v) in zip(SHAPES, pairs, strict=True) if len(u)]
     distance = found[0] if len(found) == 1 else torch.cat(found)
     along, across = ((wave @ pixels).cos_() for wave in placement.waves.unbind(1))

@@ -25,21 +25,21 @@ class Veil:
         colour: Mixed in at the top of the image.
         bottom: Mixed in at the bottom.
         ground: Share of it in the background.
-        thing: Share of it in the object, which stands nearer; the middle of the two colours.
+        subject: Share of it in the object, which stands nearer; the middle of the two colours.
     """
 
     colour: Colour
     bottom: Colour
     ground: float
-    thing: float
+    subject: float
 
 
 VEILS: dict[str, Veil] = {
-    "snow": Veil((0.80, 0.81, 0.82), (0.80, 0.81, 0.82), ground=0.80, thing=0.15),
-    "rain": Veil((0.40, 0.44, 0.52), (0.40, 0.44, 0.52), ground=0.50, thing=0.25),
-    "fog": Veil((0.70, 0.72, 0.74), (0.70, 0.72, 0.74), ground=0.80, thing=0.65),
-    "night": Veil((0.18, 0.20, 0.34), (0.18, 0.20, 0.34), ground=0.80, thing=0.45),
-    "sunset": Veil((0.55, 0.30, 0.46), (0.82, 0.50, 0.22), ground=0.60, thing=0.35),
+    "snow": Veil((0.80, 0.81, 0.82), (0.80, 0.81, 0.82), ground=0.80, subject=0.15),
+    "rain": Veil((0.40, 0.44, 0.52), (0.40, 0.44, 0.52), ground=0.50, subject=0.25),
+    "fog": Veil((0.70, 0.72, 0.74), (0.70, 0.72, 0.74), ground=0.80, subject=0.65),
+    "night": Veil((0.18, 0.20, 0.34), (0.18, 0.20, 0.34), ground=0.80, subject=0.45),
+    "sunset": Veil((0.55, 0.30, 0.46), (0.82, 0.50, 0.22), ground=0.60, subject=0.35),
 }
 EXPOSURE = 0.25  # share of the grey that the brightness mixes in
 
@@ -70,8 +70,8 @@ def light(values: dict[str, Tensor], background: Background, colour: Tensor, ink
         ink: Of outline and pattern, ``[B, 3]``.
     """
 
-    def mix(to: Tensor, amount: Tensor, thing: float) -> tuple[Tensor, Tensor]:
-        share = (thing * amount)[:, None]
+    def mix(to: Tensor, amount: Tensor, subject: float) -> tuple[Tensor, Tensor]:
+        share = (subject * amount)[:, None]
         return colour + share * (to - colour), ink + share * (to - ink)
 
     for name in CONDITIONS:
@@ -79,7 +79,7 @@ def light(values: dict[str, Tensor], background: Background, colour: Tensor, ink
         top, bottom = colour.new_tensor([veil.colour, veil.bottom])
         slope = None if veil.colour == veil.bottom else bottom - top
         background = background.mix(top, veil.ground * amount, slope)
-        colour, ink = mix((top + bottom) / 2, amount, veil.thing)
+        colour, ink = mix((top + bottom) / 2, amount, veil.subject)
     grey = values["brightness"][:, None]
     share = torch.full_like(grey[:, 0], EXPOSURE)
     background = background.mix(grey, share)
