@@ -20,7 +20,7 @@ from sparsedef.training import Batch, Step, train
 from sparsedef.worlds import (
     CLASSES,
     COLOURS,
-    Mode,
+    CaptionMode,
     Scenes,
     draw_split,
     irrelevant_phrases,
@@ -72,7 +72,7 @@ class Pairs:
     images: Tensor
     scenes: Scenes
     tokenizer: SmallTokenizer
-    mode: Mode
+    mode: CaptionMode
     seed: int
 
     def __len__(self) -> int:
@@ -98,7 +98,7 @@ def train_small_clip(
     epochs: int = 9,
     batch_size: int = 128,
     lr: float = 3e-3,
-    mode: Mode = "full",
+    mode: CaptionMode = "full",
     seed: int = 0,
     checkpoint: Path | None = None,
     is_silent: bool = False,

@@ -104,6 +104,8 @@ def test_a_newer_file_and_a_missing_one_are_named(tmp_path: Path) -> None:
 
 
 def test_only_plain_values_are_written(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"about\['figures'\]\[1\] must be a plain value, got PosixPath"):
+    with pytest.raises(
+        TypeError, match=r"about\['figures'\]\[1\] must be a plain value, got PosixPath"
+    ):
         save(tmp_path / "net.pt", figures=[1.0, tmp_path])
     assert not (tmp_path / "net.pt").exists()
