@@ -77,7 +77,7 @@ class Evil:
 @pytest.mark.parametrize(
     "content",
     [b"", b"torn", b"nothing", {"a": 1}, [1, 2], torch.ones(2), {"format": "other"}, Evil()],
-    ids=str,
+    ids=["empty", "torn", "nothing", "mapping", "list", "tensor", "format", "code"],
 )
 def test_other_files_are_refused_and_not_executed(content: object, tmp_path: Path) -> None:
     path = tmp_path / "net.pt"
