@@ -115,7 +115,7 @@ def test_comdefends_networks_are_trained_and_judged(tmp_path: Path, capsys: Capt
 
 MISTAKES = [
     (("--model", "vgg"), "--model must be one of small_cnn, got vgg"),
-    (("--root", "/data"), "--root: digits comes with the installed packages and takes none"),
+    (("--root", "/data"), "digits comes with the installed packages and takes no root"),
     (("--shift", "-1"), "train_classifier: shift must be at least 0, got -1"),
     (("--lr", "1e12"), "the training must stay finite"),
 ]
