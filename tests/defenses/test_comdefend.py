@@ -13,7 +13,6 @@ from sparsedef.models.comdefend import ComDefendCodec
 from sparsedef.training import Step, Tensors
 from sparsedef.training.comdefend import comdefend_loss, reconstruction_error, train_comdefend
 
-
 COLLAPSES = pytest.mark.xfail(
     strict=False,
     reason="so narrow a codec trains with torch 2.14 and may rebuild the mean only with 2.13: "
