@@ -63,7 +63,11 @@ def test_an_interrupt_says_that_the_same_command_goes_on(tmp_path: Path) -> None
 
 
 def test_two_ranks_end_with_the_network_of_one(tmp_path: Path) -> None:
-    command = ("pgd-at", "--epochs", 1, "--threads", 1, "--device", "cpu")
+    # not Adam: where a gradient is nearly zero, it makes a whole step of a rounding error
+    command = (
+        "standard", "--epochs", 2, "--threads", 1, "--device", "cpu", "--recipe", "sgd", "--lr",
+        "0.02",
+    )  # fmt: skip
     one, two = tmp_path / "one.pt", tmp_path / "two.pt"
     assert run(*command, "--quiet", "--out", one) == 0
     with socket.socket() as free:
@@ -76,14 +80,13 @@ def test_two_ranks_end_with_the_network_of_one(tmp_path: Path) -> None:
     ]
     texts = [rank.communicate(timeout=250)[0] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], texts
-    assert "under PGD-20" in texts[0]
+    assert "% clean" in texts[0]
     assert texts[1] == ""
     first, second = (load_classifier(path) for path in (one, two))
     for name, value in first.model.state_dict().items():
-        # signs of gradients near zero may differ after rounding, and an image then moves by a step
-        torch.testing.assert_close(second.model.state_dict()[name], value, rtol=0, atol=2e-3)
+        torch.testing.assert_close(second.model.state_dict()[name], value, rtol=0, atol=1e-5)
     again = start(*command, "--out", two)  # what two have done, one need not do
-    assert "under PGD-20" in again.communicate(timeout=120)[0]
+    assert "% clean" in again.communicate(timeout=120)[0]
 
 
 def test_a_mistake_is_told_by_every_rank(tmp_path: Path) -> None:
