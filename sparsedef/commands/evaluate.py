@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from sparsedef.attacks import ATTACKS
 from sparsedef.commands.running import (
     add_data_arguments,
@@ -28,7 +26,7 @@ from sparsedef.evaluation import (
     standard_plan,
     write_pages,
 )
-from sparsedef.evaluation.assemble import bare, defend, trained, versions
+from sparsedef.evaluation.assemble import bare, defend, only_right, trained, versions
 from sparsedef.evaluation.contenders import NONE
 from sparsedef.models import load_model
 from sparsedef.streams.ranks import Processes, join_ranks
@@ -106,12 +104,9 @@ def _run(arguments: argparse.Namespace) -> None:
     with join_ranks() as ranks:
         known = versions()
         cache = Cache(arguments.out / "cache", known)
-        if ranks.rank == 0:  # the others find on disk what was trained
-            ranks.attempt(lambda: _task(arguments, cache))
-        else:
-            ranks.attempt(lambda: None)
-        task = _task(arguments, cache)
-        _evaluate(arguments, task, cache, known, ranks)
+        # rank 0 first: the others find on disk what was trained
+        task = ranks.attempt(lambda: _task(arguments, cache) if ranks.rank == 0 else None)
+        _evaluate(arguments, task or _task(arguments, cache), cache, known, ranks)
 
 
 def _evaluate(
@@ -159,11 +154,7 @@ def _task(arguments: argparse.Namespace, cache: Cache) -> Task:
         contenders[name] = bare(load_model(spec, n_classes=classes, size=size))
     names = _defense_names(arguments.defenses)
     contenders |= defend(classifier, names, dataset.train, seed=arguments.seed)
-    test = dataset.test
-    if arguments.only_right:
-        with torch.no_grad():
-            right = classifier(test.images).argmax(1) == test.labels
-        test = test.where(right)
+    test = only_right(classifier, dataset.test) if arguments.only_right else dataset.test
     return Task(
         dataset.name, test.take(_count(arguments) or len(test)), dataset.classes, contenders,
         dataset.source, (("images", _which(arguments)),),

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from sparsedef.commands.patch_job import PatchJob
-from sparsedef.commands.running import count
+from sparsedef.commands.running import whole_number
 from sparsedef.data import DATASETS, load_dataset
 from sparsedef.defenses import STAGES, RegionSparseSizes
 from sparsedef.defenses.patch_dictionary import BATCH, PATCHES
@@ -32,8 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dataset", choices=tuple(DATASETS), default="digits", help="(default: %(default)s)"
     )
     parser.add_argument("--root", type=Path, metavar="DIR", help="where its files are")
-    parser.add_argument("--size", type=count, metavar="PIXELS", help="side of the images")
-    parser.add_argument("--n-images", type=count, metavar="B", help="training images at most")
+    parser.add_argument("--size", type=whole_number, metavar="PIXELS", help="side of the images")
+    parser.add_argument(
+        "--n-images", type=whole_number, metavar="B", help="training images at most"
+    )
     parser.add_argument(
         "--out", required=True, type=Path, metavar="FILE.npy", help="patches [B, M], float32"
     )
@@ -41,15 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--patches", choices=tuple(PATCHES), default="colour",
         help="of all channels or of each on its own (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--patch-size", type=count, metavar="PIXELS", help="side of a patch")
-    parser.add_argument("--per-image", type=count, metavar="P", help="patches of each image")
+    parser.add_argument("--patch-size", type=whole_number, metavar="PIXELS", help="side of a patch")
+    parser.add_argument("--per-image", type=whole_number, metavar="P", help="patches of each image")
     parser.add_argument(
         "--without", nargs="+", choices=CHOICES, default=[], metavar="STAGE",
         help=f"leave out IS (image smoothing) or PN (patch normalisation); of {', '.join(STAGES)}, "
         "those that patches depend on",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
-    parser.add_argument("--threads", type=count, help="of torch (default: torch's choice)")
+    parser.add_argument("--threads", type=whole_number, help="of torch (default: torch's choice)")
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
 
 

@@ -6,8 +6,6 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 
-from tqdm import tqdm
-
 from sparsedef.commands.running import (
     add_data_arguments,
     add_run_arguments,
@@ -16,7 +14,7 @@ from sparsedef.commands.running import (
     tell,
 )
 from sparsedef.data import load_dataset
-from sparsedef.evaluation import Cache, Words, evaluate, total_cost, write_pages
+from sparsedef.evaluation import Cache, Words, evaluate, total_cost, work_bar, write_pages
 from sparsedef.evaluation.assemble import versions
 from sparsedef.reproduce.regionsparse import EXPERIMENTS
 from sparsedef.reproduce.regionsparse_paper import NOT_THERE
@@ -57,27 +55,17 @@ def _regionsparse(arguments: argparse.Namespace) -> None:
     plan = replace(plan, batch_size=arguments.batch_size)
     n = arguments.images or (48 if arguments.quick else 200)
     names = [arguments.dataset] if arguments.dataset else ["digits", "shapeworld"]
-    with tqdm(bar_format="{l_bar}{bar}| {elapsed}<{remaining}", dynamic_ncols=True) as bar:
+    with work_bar() as bar:
         tasks = []
         for each in names:
-            bar.set_description(each)
+            bar.say(each)
             dataset = load_dataset(
                 each, root=arguments.root, size=arguments.size, seed=arguments.seed,
                 n_train=arguments.train_images,
             )  # fmt: skip
-            tasks.append(
-                experiment.task(dataset, cache, n=n, seed=arguments.seed, say=bar.set_description)
-            )
-        bar.reset(round(sum(total_cost(plan, task) for task in tasks)))
-        done = 0.0
-
-        def advance(title: str, cost: float) -> None:
-            nonlocal done
-            done += cost
-            bar.set_description(title, refresh=False)
-            bar.update(round(done) - bar.n)
-
-        found = [evaluate(task, plan, cache=cache, advance=advance) for task in tasks]
+            tasks.append(experiment.task(dataset, cache, n=n, seed=arguments.seed, say=bar.say))
+        bar.expect(sum(total_cost(plan, task) for task in tasks))
+        found = [evaluate(task, plan, cache=cache, advance=bar.advance) for task in tasks]
     tables = [table for each in found for table in experiment.lay_out(each)]
     words = Words(
         title=f"RegionSparse, {name}: {experiment.title}",

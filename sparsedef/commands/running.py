@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sparsedef.data import DATASETS
-from sparsedef.evaluation import Evaluation, Flag, format_table, worst_cases
+from sparsedef.evaluation import Evaluation, Flag, summary
 
 
 def fraction(text: str) -> float:
@@ -28,12 +28,11 @@ def fraction(text: str) -> float:
     return value
 
 
-def count(text: str) -> int:
-    """Reads a number of things, at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return value
+def whole_number(text: str) -> int:
+    """Reads a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
+    return int(text)
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, *, default: str | None = "digits") -> None:
@@ -43,10 +42,13 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, default: str | None =
         help=f"(default: {default or 'all that need no files'})",
     )  # fmt: skip
     parser.add_argument("--root", type=Path, metavar="DIR", help="where its files are")
-    parser.add_argument("--size", type=count, metavar="PIXELS", help="side of the images")
-    parser.add_argument("--images", type=count, metavar="B", help="test images at most")
+    parser.add_argument("--size", type=whole_number, metavar="PIXELS", help="side of the images")
+    parser.add_argument("--images", type=whole_number, metavar="B", help="test images at most")
     parser.add_argument(
-        "--train-images", type=count, metavar="B", help="training images at most, to fit defenses"
+        "--train-images",
+        type=whole_number,
+        metavar="B",
+        help="training images at most, to fit defenses",
     )
 
 
@@ -58,11 +60,11 @@ def add_run_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument("--quick", action="store_true", help="few images, weak attacks")
     parser.add_argument("--seed", type=int, default=0, help="of everything (default: 0)")
     parser.add_argument(
-        "--batch-size", type=count, default=128, metavar="B",
+        "--batch-size", type=whole_number, default=128, metavar="B",
         help="images attacked at once (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--threads", type=count, default=1,
+        "--threads", type=whole_number, default=1,
         help="of torch (default: 1, which is fastest for small images unless all cores are idle)",
     )  # fmt: skip
 
@@ -100,9 +102,5 @@ def guarded(verb: str, arguments: argparse.Namespace, work: Callable[[], object]
 
 def tell(found: Sequence[Evaluation], flags: Sequence[Flag], out: Path) -> None:
     """Prints the table, what the checks found, and where the files are."""
-    rows = [row for each in found for row in each.rows]
-    print(format_table([*rows, *worst_cases(rows)]))
-    for flag in flags:
-        print(f"\n{'SERIOUS' if flag.is_serious else 'note'}: {flag.code}, {flag.task}, "
-              f"{flag.defense}: {flag.message}.")  # fmt: skip
+    print(summary(found, flags))
     print(f"\n{out / 'report.html'} and {out / 'results.json'} written")

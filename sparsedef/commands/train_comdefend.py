@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from sparsedef.commands.train_options import TrainJob, add_shared_arguments, whole_number
+from sparsedef.commands.running import whole_number
+from sparsedef.commands.train_options import TrainJob, add_shared_arguments
 from sparsedef.models.comdefend import ComDefendCodec
 from sparsedef.streams.ranks import Processes
 from sparsedef.training import Tensors

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sparsedef.commands.running import whole_number
 from sparsedef.data import DATASETS, Dataset, load_dataset
 from sparsedef.learning.checkpoint import read, write
 from sparsedef.models.checkpoint import load_network, save_network
@@ -51,13 +52,6 @@ def add_shared_arguments(parser: argparse.ArgumentParser, *, epochs: int, batch_
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=whole_number, help="of torch (default: torch's choice)")
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
-
-
-def whole_number(text: str) -> int:
-    """Reads a whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
-    return int(text)
 
 
 def radius(text: str) -> float:

@@ -6,19 +6,18 @@ import importlib.util
 import time
 from pathlib import Path
 
-from tqdm import tqdm
-
 from sparsedef.demo.plan import full_plan, quick_plan
-from sparsedef.demo.prepare import prepare, versions
+from sparsedef.demo.prepare import prepare
 from sparsedef.demo.words import demo_words
 from sparsedef.evaluation import (
     Cache,
     evaluate,
-    format_table,
+    summary,
     total_cost,
-    worst_cases,
+    work_bar,
     write_pages,
 )
+from sparsedef.evaluation.assemble import versions
 
 NEEDED = {"sklearn": "scikit-learn", "PIL": "pillow", "jinja2": "jinja2"}
 
@@ -35,28 +34,14 @@ def drive(out: Path, *, quick: bool, seed: int, tasks: tuple[str, ...], is_silen
     plan = (quick_plan if quick else full_plan)(seed, tasks)
     known = versions()
     cache = Cache(out / "cache", known)
-    with tqdm(
-        disable=is_silent, bar_format="{l_bar}{bar}| {elapsed}<{remaining}", dynamic_ncols=True
-    ) as bar:
-        done = 0.0
-
-        def advance(title: str, cost: float) -> None:
-            nonlocal done
-            done += cost
-            bar.set_description(title, refresh=False)
-            bar.update(round(done) - bar.n)
-
-        ready = [prepare(plan, name, cache, bar.set_description) for name in tasks]
-        bar.reset(round(sum(total_cost(plan.attacks, task) for task in ready)))
-        found = [evaluate(task, plan.attacks, cache=cache, advance=advance) for task in ready]
-        bar.set_description("report")
+    with work_bar(is_silent=is_silent) as bar:
+        ready = [prepare(plan, name, cache, bar.say) for name in tasks]
+        bar.expect(sum(total_cost(plan.attacks, task) for task in ready))
+        found = [evaluate(task, plan.attacks, cache=cache, advance=bar.advance) for task in ready]
+        bar.say("report")
         flags = write_pages(out, found, known, demo_words(plan, ready))
     if not is_silent:
-        rows = [row for each in found for row in each.rows]
-        print(format_table([*rows, *worst_cases(rows)]))
-        for flag in flags:
-            print(f"\n{'SERIOUS' if flag.is_serious else 'note'}: {flag.code}, {flag.task}, "
-                  f"{flag.defense}: {flag.message}.")  # fmt: skip
+        print(summary(found, flags))
         print(f"\n{out / 'report.html'} and {out / 'results.json'} "
               f"written in {time.monotonic() - start:.0f} s")  # fmt: skip
     return out / "report.html"

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 
-import sparsedef
 from sparsedef.data import DATASETS
 from sparsedef.defenses import DEFENSES, Defense, RegionSparse
 from sparsedef.demo.classifier import train
 from sparsedef.demo.plan import DemoPlan
-from sparsedef.evaluation import Cache, Contender, Task, source_digest
+from sparsedef.evaluation import Cache, Contender, Task
 from sparsedef.models import SmallCNN
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the results depend on, the library's own sources included."""
-    import sklearn
-
-    backend = sparsedef.omp(torch.ones(1, 4), torch.eye(4), 1).backend
-    return {
-        "sparsedef": sparsedef.__version__,
-        "sources": source_digest(Path(sparsedef.__file__).parent),
-        "omp backend": backend,
-        "torch": torch.__version__,
-        "numpy": version("numpy"),
-        "scikit-learn": sklearn.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-    }
 
 
 def prepare(plan: DemoPlan, name: str, cache: Cache, say: Callable[[str], object]) -> Task:

@@ -4,12 +4,13 @@ from sparsedef.evaluation.cache import Cache, source_digest
 from sparsedef.evaluation.contenders import Contender, Task, fingerprint
 from sparsedef.evaluation.flags import Flag, codes_of, find_flags, voids
 from sparsedef.evaluation.metrics import Interval, paired_excess, wilson_interval
-from sparsedef.evaluation.pages import Words, write_pages
+from sparsedef.evaluation.pages import Words, summary, write_pages
 from sparsedef.evaluation.plan import AttackPlan, Plan, standard_plan
 from sparsedef.evaluation.reading import Reading, read
 from sparsedef.evaluation.rows import Row, worst_cases
 from sparsedef.evaluation.runner import Evaluation, evaluate, total_cost
 from sparsedef.evaluation.table import build_sections, format_table
+from sparsedef.evaluation.work_bar import WorkBar, work_bar
 
 __all__ = [
     "AttackPlan",
@@ -23,6 +24,7 @@ __all__ = [
     "Row",
     "Task",
     "Words",
+    "WorkBar",
     "build_sections",
     "codes_of",
     "evaluate",
@@ -33,9 +35,11 @@ __all__ = [
     "read",
     "source_digest",
     "standard_plan",
+    "summary",
     "total_cost",
     "voids",
     "wilson_interval",
+    "work_bar",
     "worst_cases",
     "write_pages",
 ]

@@ -17,7 +17,7 @@ import sparsedef
 from sparsedef.data import Dataset, Split
 from sparsedef.defenses import DEFENSES, Identity
 from sparsedef.evaluation.cache import Cache, source_digest
-from sparsedef.evaluation.contenders import NONE, Contender
+from sparsedef.evaluation.contenders import NONE, Contender, fingerprint
 from sparsedef.models import load_model
 from sparsedef.training import train_classifier
 
@@ -60,7 +60,7 @@ def trained(
 
     Args:
         cache: Where its weights are kept.
-        name: Of the classifier, for the cache's files and for ``say``.
+        name: Of the classifier, for ``say``.
         dataset: Its training part is learnt, unless ``train`` is given.
         seed: Of weights and order.
         objective: One of ``sparsedef.training.OBJECTIVES``.
@@ -91,8 +91,8 @@ def trained(
         return dict(network.state_dict())
 
     settings = {
-        "dataset": dataset.name, "size": size, "seed": seed, "objective": objective,
-        "eps": eps, "epochs": epochs, "model": model, "name": name, "n": len(split),
+        "images": fingerprint(split.images, split.labels), "classes": len(dataset.classes),
+        "seed": seed, "objective": objective, "eps": eps, "epochs": epochs, "model": model,
     }  # fmt: skip
     network = build()
     network.load_state_dict(cache.get("classifier", settings, learn))
@@ -138,6 +138,13 @@ def defend(
 def bare(classifier: nn.Module) -> Contender:
     """The classifier without a defense."""
     return Contender(Identity(classifier).eval(), None)
+
+
+@torch.no_grad()
+def only_right(classifier: nn.Module, split: Split, batch_size: int = 256) -> Split:
+    """Keeps the images that a classifier has right, as some papers attack only those."""
+    guesses = [classifier(some).argmax(1) for some in split.images.split(batch_size)]
+    return split.where(torch.cat(guesses) == split.labels)
 
 
 def _from_file(spec: str) -> tuple[Callable[..., nn.Module], str]:

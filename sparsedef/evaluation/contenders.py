@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -93,6 +94,7 @@ class Task:
         """Names of all contenders but ``"none"``."""
         return [name for name in self.contenders if name != NONE]
 
+    @cached_property
     def mean_norm(self) -> float:
         """Mean L2 norm of the test images, the unit of L2 strengths."""
         return float(self.test.images.flatten(1).double().norm(dim=1).mean())

@@ -64,8 +64,8 @@ def find_flags(rows: list[Row]) -> list[Flag]:
     """Runs every check over a table without worst cases, serious findings first."""
     flags = [
         *_useless_gradients(rows),
-        *_stronger_is_weaker(rows),
-        *_longer_is_weaker(rows),
+        *_more_is_weaker(rows, by="strength"),
+        *_more_is_weaker(rows, by="steps"),
         *_adaptive_loses_to_gray_box(rows),
         *_gradient_loses_to_scores(rows),
         *_unbounded_survives(rows),
@@ -132,34 +132,24 @@ def _groups(rows: Iterable[Row], *names: str) -> list[list[Row]]:
     return list(found.values())
 
 
-def _stronger_is_weaker(rows: list[Row]) -> list[Flag]:
+def _more_is_weaker(rows: list[Row], by: str) -> list[Flag]:
+    """A larger radius, or more steps, of the same attack that leave more images right."""
     flags = []
-    same = ("task", "defense", "attack", "threat_model", "norm", "steps", "source")
-    for members in _groups(_attacked(rows), *same):
-        for weaker, stronger in pairwise(sorted(members, key=lambda row: row.strength)):
-            excess, is_beyond_noise = paired_excess(stronger.correct, weaker.correct)
+    same = ("task", "defense", "attack", "threat_model", "norm", "strength", "steps", "source")
+    for members in _groups(_attacked(rows), *(name for name in same if name != by)):
+        for less, more in pairwise(sorted(members, key=lambda row: getattr(row, by))):
+            excess, is_beyond_noise = paired_excess(more.correct, less.correct)
             if excess > 0 and is_beyond_noise:
+                which = (
+                    f"at {describe_strength(less.norm, less.strength)}" if by == "strength"
+                    else f"of {less.steps} steps"
+                )  # fmt: skip
                 message = (
-                    f"{_title(stronger)} leaves {stronger.accuracy:.1%} right, more than the "
-                    f"{weaker.accuracy:.1%} at {describe_strength(weaker.norm, weaker.strength)}"
+                    f"{_title(more)} leaves {more.accuracy:.1%} right, more than the "
+                    f"{less.accuracy:.1%} {which}"
                 )
-                flags.append(_flag("stronger-is-weaker", stronger, message, True, weaker))
-    return flags
-
-
-def _longer_is_weaker(rows: list[Row]) -> list[Flag]:
-    """More steps of the same attack that leave more images right: its steps do not converge."""
-    flags = []
-    same = ("task", "defense", "attack", "threat_model", "norm", "strength", "source")
-    for members in _groups(_attacked(rows), *same):
-        for shorter, longer in pairwise(sorted(members, key=lambda row: row.steps)):
-            excess, is_beyond_noise = paired_excess(longer.correct, shorter.correct)
-            if excess > 0 and is_beyond_noise:
-                message = (
-                    f"{_title(longer)} leaves {longer.accuracy:.1%} right, more than the "
-                    f"{shorter.accuracy:.1%} of {shorter.steps} steps"
-                )
-                flags.append(_flag("longer-is-weaker", longer, message, True, shorter))
+                code = {"strength": "stronger-is-weaker", "steps": "longer-is-weaker"}[by]
+                flags.append(_flag(code, more, message, True, less))
     return flags
 
 

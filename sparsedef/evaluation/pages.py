@@ -26,7 +26,7 @@ from sparsedef.evaluation.report import (
 )
 from sparsedef.evaluation.rows import Row, worst_cases
 from sparsedef.evaluation.runner import Evaluation
-from sparsedef.evaluation.table import build_sections, mark
+from sparsedef.evaluation.table import build_sections, format_table, mark
 from sparsedef.evaluation.threats import CLEAN
 from sparsedef.whole_file import whole_file
 
@@ -83,7 +83,7 @@ def results(
             "classes": list(task.classes),
             "sample_ids": list(task.test.ids),
             "facts": dict(task.facts),
-            "mean_norm": task.mean_norm(),
+            "mean_norm": task.mean_norm,
             "plan": found.plan.to_json(),
             "defenses": {
                 name: {
@@ -112,6 +112,16 @@ def all_flags(evaluations: Sequence[Evaluation]) -> list[Flag]:
     """Runs every check over every evaluation, serious findings first."""
     flags = [flag for found in evaluations for flag in find_flags(found.rows)]
     return sorted(flags, key=lambda flag: not flag.is_serious)
+
+
+def summary(evaluations: Sequence[Evaluation], flags: Sequence[Flag]) -> str:
+    """Writes what a terminal shows: the table, and what the checks found."""
+    rows = [row for found in evaluations for row in found.rows]
+    told = [format_table([*rows, *worst_cases(rows)])]
+    for flag in flags:
+        level = "SERIOUS" if flag.is_serious else "note"
+        told.append(f"{level}: {flag.code}, {flag.task}, {flag.defense}: {flag.message}.")
+    return "\n\n".join(told)
 
 
 def write_pages(

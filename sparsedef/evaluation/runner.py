@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from sparsedef.attacks import AttackResult
 from sparsedef.data import Split
@@ -20,6 +20,7 @@ from sparsedef.evaluation.plan import Plan
 from sparsedef.evaluation.rows import Row, join
 from sparsedef.evaluation.scoring import Outcome, at_length, fell_within, score
 from sparsedef.evaluation.threats import CLEAN
+from sparsedef.evaluation.work_bar import work_bar
 from sparsedef.streams.ranks import Processes
 
 # (contender, threat model, strength) of the main attack -> its first attacked images
@@ -85,20 +86,9 @@ def evaluate(
     jobs = plan_jobs(plan, task)
     batches = _batches(task.test, plan.batch_size)
     own = range(ranks.rank, len(batches), ranks.n_ranks)
-    with tqdm(
-        total=round(total_cost(plan, task)), disable=is_silent or advance is not None,
-        bar_format="{l_bar}{bar}| {elapsed}<{remaining}", dynamic_ncols=True,
-    ) as bar:  # fmt: skip
-        done = 0.0
-
-        def tell(title: str, cost: float) -> None:
-            nonlocal done
-            done += cost
-            if advance is not None:
-                advance(title, cost)
-            bar.set_description(title, refresh=False)
-            bar.update(round(done) - bar.n)
-
+    is_silent = is_silent or advance is not None
+    with work_bar(total_cost(plan, task), is_silent=is_silent) as bar:
+        tell = advance or bar.advance
         digests = {name: fingerprint(each.model) for name, each in task.contenders.items()}
         work = [_Batch(task, plan, i, split, cache, digests) for i, split in enumerate(batches)]
         for index in own:
@@ -144,7 +134,7 @@ class _Batch:
     ) -> None:  # fmt: skip
         self.task, self.plan, self.cache, self.digests = task, plan, cache, digests
         self.images, self.labels = split.images, split.labels
-        self.norm = task.mean_norm()
+        self.norm = task.mean_norm
         self.seed = plan.seed * 100_003 + index
         self.n_pictures = max(0, min(len(split), plan.n_pictures - index * plan.batch_size))
         self.made: dict[tuple[str, str, tuple[float, ...]], Tensor] = {}
@@ -165,6 +155,11 @@ class _Batch:
             )
         return self.results[key]
 
+    @cached_property
+    def images_digest(self) -> str:
+        """What the images are, hashed once for all jobs."""
+        return fingerprint(self.images, self.labels)
+
     def forget(self) -> None:
         """Lets go of attacked images that only this batch's jobs begin at."""
         self.made.clear()
@@ -183,7 +178,7 @@ class _Batch:
             "plan": plan,
             "seed": self.seed,
             "norm": self.norm,
-            "images": fingerprint(self.images, self.labels),
+            "images": self.images_digest,
             "contenders": {name: self.digests[name] for name in names},
         }
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sparsedef.data import Dataset, Split
 from sparsedef.defenses import ABLATIONS, Purifier, RegionSparse
 from sparsedef.evaluation import AttackPlan, Cache, Contender, Evaluation, Plan, Task
-from sparsedef.evaluation.assemble import bare, defend, trained
+from sparsedef.evaluation.assemble import bare, defend, only_right, trained
 from sparsedef.evaluation.contenders import NONE
 from sparsedef.evaluation.report import PaperTable
 from sparsedef.evaluation.rows import LONGER, UNBOUNDED
@@ -98,11 +98,9 @@ class Experiment:
             say: Told in a few words what is being done now.
         """
         contenders = self.contenders(dataset, cache, seed, say)
-        with torch.no_grad():
-            logits = contenders[NONE].model(dataset.test.images)
-        right = logits.argmax(1) == dataset.test.labels
-        test = dataset.test.where(right).take(n)
-        share = f"{right.float().mean():.1%} of {len(right)}"
+        right = only_right(contenders[NONE].model, dataset.test)
+        test = right.take(n)
+        share = f"{len(right) / len(dataset.test):.1%} of {len(dataset.test)}"
         facts = (
             ("images", "those that the bare classifier has right, as in the paper: flattering"),
             ("accuracy before that choice", share),

@@ -8,6 +8,7 @@ import torch
 from networks import PLAN, Linear, Masked, Noisy, Stepped, make_split, make_task
 
 from sparsedef.attacks import PGD
+from sparsedef.data import Split
 from sparsedef.defenses import Identity
 from sparsedef.evaluation import (
     AttackPlan,
@@ -142,7 +143,9 @@ def test_another_classifier_setting_or_image_is_another_result(tmp_path: Path) -
     paths = {cache.path("attack", batch._settings(jobs[0]))}
     batch.digests = {"none": "b", "bilateral": "c"}
     paths.add(cache.path("attack", batch._settings(jobs[0])))
-    batch.images = batch.images + 1e-3
+    other = make_split(8)
+    other = Split(other.images + 1e-3, other.labels, other.ids)
+    batch = runner._Batch(make_task(8), PLAN, 0, other, cache, batch.digests)
     paths.add(cache.path("attack", batch._settings(jobs[0])))
     assert len(paths) == 3
 
