@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from sparsedef.solvers.checks import check_count
 # channels of the layers between image and code, in units of the width
 _COMPRESS = (1, 2, 4, 8, 16, 8, 4, 2)
 _REBUILD = (2, 4, 8, 16, 8, 4, 2, 1)
+_ELU_GAIN = 1.25  # keeps the variance of a normal signal through an exponential linear unit
 
 
 class ComDefendCodec(nn.Module):
@@ -21,7 +23,9 @@ class ComDefendCodec(nn.Module):
     - ``encode``: ``x - 0.5`` to 12 numbers ``u`` per pixel; a bit of the code is ``u > 0``;
     - ``decode``: a code in [0, 1] to images, by a last sigmoid.
 
-    Fully convolutional: images may have any size.
+    Fully convolutional: images may have any size. The weights begin with a gain that carries the
+    signal through all eighteen layers: at torch's own, a third of its variance a layer is left,
+    the code says nothing of the image, and training ends at the mean image for most seeds.
 
     Args:
         width: Channels of the first layer; there are up to 16 times as many in the middle. The
@@ -62,4 +66,9 @@ def _convolutions(n_in: int, channels: Sequence[int], n_out: int) -> nn.Sequenti
     for count in channels:
         layers += [nn.Conv2d(n_in, count, 3, padding=1), nn.ELU()]
         n_in = count
-    return nn.Sequential(*layers, nn.Conv2d(n_in, n_out, 3, padding=1))
+    net = nn.Sequential(*layers, nn.Conv2d(n_in, n_out, 3, padding=1))
+    for layer in net:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=_ELU_GAIN / math.sqrt(9 * layer.in_channels))
+            nn.init.zeros_(layer.bias)
+    return net
