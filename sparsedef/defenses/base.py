@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -11,6 +13,8 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+IDENTITY = "identity"
 
 
 class Defense(nn.Module, ABC):
@@ -71,9 +75,45 @@ class Defense(nn.Module, ABC):
         logits: Tensor = self(images)
         return logits
 
+    @property
+    def stand_in_names(self) -> tuple[str, ...]:
+        """Names of what else an attack may differentiate in the defense's place.
+
+        Each is a ``stand_in``: it aims at the defense's own mechanism, or checks its gradient.
+        """
+        return ()
+
+    def stand_in(self, name: str, images: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
+        """The stand-in of that name for one batch: images ``[B, 3, H, W]`` to logits.
+
+        Args:
+            name: One of ``stand_in_names``.
+            images: The clean images ``[B, 3, H, W]`` that will be attacked.
+            labels: Their classes, ``[B]`` int64.
+        """
+        raise ValueError(
+            f"{type(self).__name__}: stand-in must be one of {list(self.stand_in_names)}, "
+            f"got {name!r}"
+        )
+
 
 class Purifier(Defense):
-    """A defense that cleans the image and then classifies it."""
+    """A defense that cleans the image and then classifies it.
+
+    One with an exact gradient has the identity as a stand-in, to check that gradient; without one,
+    the surrogate, which may be the identity itself, is what attacks differentiate anyway.
+    """
+
+    @property
+    def stand_in_names(self) -> tuple[str, ...]:
+        """``"identity"`` where that is not the surrogate anyway, and what a subclass adds."""
+        return (IDENTITY,) if self.has_exact_gradient else ()
+
+    def stand_in(self, name: str, images: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
+        """The identity, as ``Purifier.surrogate`` has it."""
+        if name in self.stand_in_names and name == IDENTITY:
+            return functools.partial(Purifier.surrogate, self)
+        return super().stand_in(name, images, labels)
 
     @abstractmethod
     def purify(self, images: Tensor) -> Tensor:

@@ -67,8 +67,8 @@ class ComDefend(Purifier):
     ) -> Self:
         """Trains a codec a quarter as wide as the published one, briefly.
 
-        Ten epochs of at most 1,000 images, in crops of at most 32 pixels; the epoch that rebuilds the
-        first 64 of them best. ``sparsedef train comdefend`` trains longer, wider, and on all.
+        Four epochs of at most 1,000 images, in crops of at most 32 pixels; the epoch that rebuilds
+        the first 64 of them best. ``sparsedef train comdefend`` trains longer, wider, and on all.
 
         Args:
             classifier: What to defend.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sparsedef.defenses.base import check_images
 
@@ -101,3 +102,64 @@ class FixedRegion(nn.Module):
         check_images(type(self).__name__, images)
         logits: Tensor = self.classifier(self.purify(images))
         return logits
+
+
+class MovedRegion(nn.Module):
+    """What to differentiate in order to push a RegionSparse defense's region off its object.
+
+    Not a defense but a means to attack one: pass it as ``gradient_model``. Its logits are those of
+    the defense if it coded nothing and smoothed all, with ``weight * lift`` taken off the true
+    class's, where ``lift`` is the ``region_margin`` of a decoy minus that of the clean region. An
+    attack that lowers the true class so fools the classifier behind the filter and moves the
+    region away, both at once. The decoy is the corner, a third of the side, that the region covers least:
+    raised all around, the margin only makes the region grow.
+
+    Args:
+        defense: Any ``RegionSparse``; shared, not copied.
+        region: Where it finds the object on the clean images, ``[B, 1, H, W]`` bool.
+        labels: True classes, ``[B]`` int64.
+        weight: Of the region against the logits.
+    """
+
+    is_random = False
+    has_exact_gradient = True
+    region: Tensor
+    decoy: Tensor
+    labels: Tensor
+
+    def __init__(
+        self, defense: RegionSparse, region: Tensor, labels: Tensor, weight: float = 10.0
+    ) -> None:
+        """Keeps them; see the class."""
+        super().__init__()
+        self.defense = defense
+        self.weight = weight
+        decoy = _least_covered_corner(region.detach())
+        self.register_buffer("decoy", decoy)
+        self.register_buffer("region", region.detach() & ~decoy)
+        self.register_buffer("labels", labels.detach())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Gives the logits ``[B, classes]`` to climb; what the defense says is another matter."""
+        uncoded = self.defense.with_region(torch.zeros_like(self.region[:1]))
+        logits: Tensor = uncoded(images)
+        lift = self.defense.region_margin(images, self.decoy)
+        lift = lift - self.defense.region_margin(images, self.region)
+        return (
+            logits - self.weight * functional.one_hot(self.labels, logits.shape[1]) * lift[:, None]
+        )
+
+
+def _least_covered_corner(region: Tensor) -> Tensor:
+    """Paints, per image, the corner of a third of the side that ``region`` covers least; its shape."""
+    height, width = (side // 3 for side in region.shape[-2:])
+    corners = region.new_zeros((4, 1, *region.shape[-2:]))
+    for corner, rows, columns in zip(
+        corners,
+        (slice(height), slice(height), slice(-height, None), slice(-height, None)),
+        (slice(width), slice(-width, None), slice(width), slice(-width, None)),
+        strict=True,
+    ):
+        corner[:, rows, columns] = True
+    covered = (region[:, None] & corners).flatten(2).sum(2)
+    return corners[covered.argmin(dim=1)]

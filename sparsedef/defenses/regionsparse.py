@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sparsedef.defenses.base import Purifier
 from sparsedef.defenses.filters import Localiser, bilateral_filter
 from sparsedef.defenses.filters.localise import REGIONS
-from sparsedef.defenses.fixed_region import FixedRegion, check_region, two_regions
+from sparsedef.defenses.fixed_region import FixedRegion, MovedRegion, check_region, two_regions
 from sparsedef.defenses.patch_dictionary import (
     PATCHES,
     dct_dictionary,
@@ -31,6 +31,7 @@ from sparsedef.solvers.patch_omp import STANDARDIZE, patch_omp
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+HELD, MOVED = "region held fixed", "region moved"
 ALPHA = 1.0  # penalty of the dictionary learning, for z-scored patches
 
 
@@ -75,8 +76,9 @@ class RegionSparse(Purifier):
         "Deterministic. Its gradient is exact with the region and each patch's atoms held fixed; "
         "it does not see where these switch. An attacker can therefore also hold the region fixed "
         "in the value (frozen, with_region), or push it off the object (region_margin) and attack "
-        "what is then only smoothed; the default attacks do neither. Published results of this "
-        "design are gray-box, that is, made without the defense in the attack's gradient."
+        "what is then only smoothed; both are stand-ins that an evaluation runs beside the exact "
+        "gradient. Published results of this design are gray-box, that is, made without the "
+        "defense in the attack's gradient."
     )
 
     dictionary: Tensor
@@ -236,6 +238,19 @@ class RegionSparse(Purifier):
                 found = attack(defense, images, labels, gradient_model=frozen, start=found).images
         """
         return self.with_region(self.regions(images))
+
+    @property
+    def stand_in_names(self) -> tuple[str, ...]:
+        """The identity; the region held fixed, as it is on the clean images; the region moved."""
+        return (*super().stand_in_names, HELD, MOVED)
+
+    def stand_in(self, name: str, images: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
+        """What ``frozen`` gives, or ``MovedRegion``; see ``Defense.stand_in``."""
+        if name == HELD:
+            return self.frozen(images)
+        if name == MOVED:
+            return MovedRegion(self, self.regions(images), labels)
+        return super().stand_in(name, images, labels)
 
     def purify(self, images: Tensor, *, region: Tensor | None = None) -> Tensor:
         """Rebuilds images ``[B, 3, H, W]`` inside the region and smooths them outside.

@@ -42,6 +42,11 @@ class Contender:
         return bool(getattr(self.model, "has_exact_gradient", True))
 
     @property
+    def stand_in_names(self) -> tuple[str, ...]:
+        """What an attack may differentiate besides the model, by names."""
+        return tuple(getattr(self.model, "stand_in_names", ()))
+
+    @property
     def purifier(self) -> Purifier | None:
         """The model, if it cleans the image and then classifies it."""
         return self.model if isinstance(self.model, Purifier) else None

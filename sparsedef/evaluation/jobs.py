@@ -12,7 +12,6 @@ from sparsedef.evaluation.threats import (
     BPDA,
     EOT,
     GRAY_BOX,
-    IDENTITY,
     SCORES,
     TRANSFER,
     UNDEFENDED,
@@ -31,7 +30,7 @@ class Job:
         plan: The attack.
         strengths: The one at which it runs; all that it is read at where it has no radius.
         threat_model: What the attacker knows.
-        uses_identity: Take the defense's gradient to be the identity.
+        stand_in: Which of the defense's stand-ins is differentiated; empty: the defense.
         is_warm: Begin at what the same attack finds on ``bare``.
         bare: Name of the target's classifier without the defense; ``None`` if it has none.
         scored_on: Other contenders that are shown the images: name and threat model.
@@ -41,7 +40,7 @@ class Job:
     plan: AttackPlan
     strengths: tuple[float, ...]
     threat_model: str
-    uses_identity: bool = False
+    stand_in: str = ""
     is_warm: bool = False
     bare: str | None = None
     scored_on: tuple[tuple[str, str], ...] = ()
@@ -80,11 +79,9 @@ def _jobs(plan: Plan, task: Task, name: str, each: AttackPlan) -> Iterator[Job]:
         if each.from_gray_box:
             warm = threat_model(kind, *variants, WARM)
             yield Job(name, each, strengths, warm, is_warm=True, bare=contender.bare)
-        # a defense without an exact gradient is attacked by its surrogate anyway, which may be
-        # the identity itself
-        if each.with_identity and contender.purifier and contender.has_exact_gradient:
-            identity = threat_model(BPDA, IDENTITY, *variants)
-            yield Job(name, each, strengths, identity, uses_identity=True, bare=contender.bare)
+        for stand_in in contender.stand_in_names if each.with_stand_ins else ():
+            threat = threat_model(BPDA, stand_in, *variants)
+            yield Job(name, each, strengths, threat, stand_in=stand_in, bare=contender.bare)
 
 
 def _runs(each: AttackPlan) -> Iterator[tuple[float, ...]]:

@@ -27,7 +27,8 @@ class AttackPlan:
         norm: ``"linf"`` or ``"l2"``.
         options: What differs from the attack's defaults.
         from_gray_box: Also begin at what the same attack finds on the bare classifier.
-        with_identity: Also take the gradient of a purifier to be the identity (BPDA).
+        with_stand_ins: Also differentiate the stand-ins that a defense names (BPDA): a purifier's
+            identity, and what aims at its own mechanism.
         check: ``"unbounded"`` or ``"longer"``: see ``rows.Row``; empty for a result.
 
     Raises:
@@ -39,7 +40,7 @@ class AttackPlan:
     norm: str = "linf"
     options: Mapping[str, Any] = field(default_factory=dict)
     from_gray_box: bool = False
-    with_identity: bool = False
+    with_stand_ins: bool = False
     check: str = ""
 
     def __post_init__(self) -> None:
@@ -189,7 +190,7 @@ def standard_plan(
         attacks += [
             AttackPlan(
                 name, radii[norm], norm, each,
-                from_gray_box=name in ITERATED, with_identity=name in ("bim", "pgd"),
+                from_gray_box=name in ITERATED, with_stand_ins=name in ("bim", "pgd"),
             )
             for norm in norms
             for each in options[name]

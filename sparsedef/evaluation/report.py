@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sparsedef.defenses.base import IDENTITY
 from sparsedef.evaluation.curves import Curve, draw_curves
 from sparsedef.evaluation.flags import Flag
 from sparsedef.evaluation.reading import Reading
@@ -14,7 +15,6 @@ from sparsedef.evaluation.threats import (
     BPDA,
     CLEAN,
     GRAY_BOX,
-    IDENTITY,
     SCORES,
     TRANSFER,
     UNDEFENDED,

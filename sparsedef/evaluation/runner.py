@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sparsedef.attacks import AttackResult
 from sparsedef.data import Split
+from sparsedef.defenses import Defense
 from sparsedef.evaluation.cache import Cache
 from sparsedef.evaluation.contenders import Task, fingerprint
 from sparsedef.evaluation.jobs import Job, is_pictured, plan_jobs
@@ -217,10 +218,9 @@ class _Batch:
         attack = job.plan.build(radius, seed=self.seed, draws=self.plan.draws)
         contender = self.task.contenders[target]
         gradient_model = None
-        if job.uses_identity:
-            assert contender.purifier is not None
-            assert contender.has_exact_gradient
-            gradient_model = contender.purifier.surrogate  # of those: the identity
+        if job.stand_in:
+            assert isinstance(contender.model, Defense)
+            gradient_model = contender.model.stand_in(job.stand_in, self.images, self.labels)
         return attack(
             contender.model, self.images, self.labels, gradient_model=gradient_model, start=start
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sparsedef.defenses.base import IDENTITY
+
 WORST_CASE = "worst case"
 WHITE_BOX = "white-box"
 BPDA = "BPDA"
@@ -11,7 +13,6 @@ GRAY_BOX = "gray-box"
 TRANSFER = "transfer"
 CLEAN = "clean"
 
-IDENTITY = "identity"
 EOT = "EOT"
 WARM = "from gray-box images"
 
@@ -40,10 +41,13 @@ KNOWING = (UNDEFENDED, *ADAPTIVE)
 
 
 def threat_model(kind: str, *variants: str) -> str:
-    """Names a threat model: a kind, and the variants that apply, such as ``"BPDA, identity"``."""
+    """Names a threat model: a kind, and the variants that apply, such as ``"BPDA, identity"``.
+
+    A variant that is not in ``VARIANTS`` is a stand-in of the defense's own, by its name.
+    """
     assert kind in KINDS, kind
-    assert set(variants) <= set(VARIANTS), variants
-    return ", ".join([kind, *(variant for variant in VARIANTS if variant in variants)])
+    own = [variant for variant in variants if variant not in VARIANTS]
+    return ", ".join([kind, *own, *(variant for variant in VARIANTS if variant in variants)])
 
 
 def kind_of(threat: str) -> str:
@@ -58,7 +62,7 @@ def variants_of(threat: str) -> tuple[str, ...]:
 
 def is_known(threat: str) -> bool:
     """Says whether ``threat`` is a threat model that a table may name."""
-    return kind_of(threat) in KINDS and set(variants_of(threat)) <= set(VARIANTS)
+    return kind_of(threat) in KINDS
 
 
 def describe(threat: str) -> str:
@@ -69,7 +73,8 @@ def describe(threat: str) -> str:
         'the attack differentiates through everything, knowing everything; its gradients are \
 means over draws of the random defense'
     """
-    return "; ".join([KINDS[kind_of(threat)], *(VARIANTS[v] for v in variants_of(threat))])
+    own = "the stand-in is one that aims at this defense's own mechanism"
+    return "; ".join([KINDS[kind_of(threat)], *(VARIANTS.get(v, own) for v in variants_of(threat))])
 
 
 def reading_order(threat: str) -> tuple[int, int]:

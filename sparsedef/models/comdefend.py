@@ -70,5 +70,6 @@ def _convolutions(n_in: int, channels: Sequence[int], n_out: int) -> nn.Sequenti
     for layer in net:
         if isinstance(layer, nn.Conv2d):
             nn.init.normal_(layer.weight, std=_ELU_GAIN / math.sqrt(9 * layer.in_channels))
+            assert layer.bias is not None
             nn.init.zeros_(layer.bias)
     return net

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sparsedef.evaluation import Evaluation
+from sparsedef.evaluation.metrics import wilson_interval
 from sparsedef.evaluation.report import PaperTable
 from sparsedef.evaluation.rows import Row, clean_row, describe_strength, pointwise
 from sparsedef.evaluation.table import mark
@@ -22,11 +23,16 @@ ADAPTIVE = (WHITE_BOX, BPDA, UNDEFENDED, SCORES)
 
 
 def accuracy(rows: Sequence[Row]) -> str:
-    """Writes the share that every one of ``rows`` leaves right, in percent; ``-`` for no row."""
+    """Writes the share that every one of ``rows`` leaves right, in percent, and its 95% interval.
+
+    ``-`` for no row.
+    """
     if not rows:
         return "-"
     outcome = pointwise(row.correct for row in rows)
-    return f"{100 * outcome.count('1') / len(outcome):.0f}"
+    right, total = outcome.count("1"), len(outcome)
+    low, high = wilson_interval(right, total)
+    return f"{100 * right / total:.0f} [{100 * low:.0f}-{100 * high:.0f}]"
 
 
 def cells(
@@ -60,8 +66,31 @@ def cells(
 
 
 def clean_cell(found: Evaluation, name: str) -> str:
-    """Clean accuracy of one contender, in percent."""
-    return f"{100 * clean_row(found.rows, found.task.name, name).accuracy:.0f}"
+    """Clean accuracy of one contender, in percent, and its 95% interval."""
+    return accuracy([clean_row(found.rows, found.task.name, name)])
+
+
+def one_by_one(found: Evaluation, name: str, norm: str = "linf") -> PaperTable:
+    """Lists what each attacker who knows the defense leaves right, a line each, the worst last.
+
+    Args:
+        found: What was measured.
+        name: Contender.
+        norm: Of the attacks.
+    """
+    own = [r for r in found.rows if (r.defense, r.norm, r.check) == (name, norm, "")]
+    own = [r for r in own if kind_of(r.threat_model) in ADAPTIVE]
+    strengths = sorted({r.strength for r in own})
+    lines = []
+    for attack, threat in dict.fromkeys((r.attack, r.threat_model) for r in own):
+        these = [r for r in own if (r.attack, r.threat_model) == (attack, threat)]
+        shown = [accuracy([r for r in these if r.strength == s]) for s in strengths]
+        lines.append([attack, threat, *shown])
+    worst = [accuracy([r for r in own if r.strength == s]) for s in strengths]
+    lines.append(["any of them", "", *worst])
+    ticks = [describe_strength(norm, s) for s in strengths]
+    title = f"{name} against attackers who know it, {mark(norm)}, {found.task.name}"
+    return PaperTable(title, ["attack", "what it differentiates", *ticks], lines)
 
 
 def figure(

@@ -16,7 +16,7 @@ from sparsedef.evaluation.contenders import NONE
 from sparsedef.evaluation.report import PaperTable
 from sparsedef.evaluation.rows import LONGER, UNBOUNDED
 from sparsedef.evaluation.threats import GRAY_BOX, TRANSFER, UNDEFENDED
-from sparsedef.reproduce.layout import ADAPTIVE, cells, clean_cell, figure
+from sparsedef.reproduce.layout import ADAPTIVE, cells, clean_cell, figure, one_by_one
 from sparsedef.reproduce.regionsparse_paper import (
     CLAIMS,
     COLUMNS,
@@ -73,7 +73,7 @@ class Experiment:
             AttackPlan("fgsm", strengths, options=margin),
             AttackPlan(
                 "bim", strengths, options=margin | {"steps": steps},
-                from_gray_box=True, with_identity=not quick,
+                from_gray_box=True, with_stand_ins=not quick,
             ),
             AttackPlan("cw_l2", budgets, "l2", smallest, from_gray_box=True),
             AttackPlan(
@@ -148,7 +148,8 @@ def _lay_out_table_2(found: Evaluation) -> list[PaperTable]:
     title = (
         f"Table II of the paper, accuracy in %, {found.task.name} ({len(found.task.test)} images)"
     )
-    return [PaperTable(title, ["method", "attacker", "clean", *head], lines, NOT_THERE)]
+    table = PaperTable(title, ["method", "attacker", "clean", *head], lines, NOT_THERE)
+    return [table, one_by_one(found, "regionsparse")]
 
 
 def _row(found: Evaluation, name: str, kinds: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from sparsedef.models.comdefend import ComDefendCodec
 from sparsedef.training import Step, Tensors
 from sparsedef.training.comdefend import comdefend_loss, reconstruction_error, train_comdefend
 
+
 @cache
 def trained_codec() -> ComDefendCodec:
     """A narrow codec that rebuilds the scenes."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from sparsedef.attacks import BIM, BPDA, PGD
 from sparsedef.defenses import RegionSparse
 from sparsedef.defenses.filters import Localiser
-from sparsedef.defenses.fixed_region import two_regions
+from sparsedef.defenses.fixed_region import MovedRegion, two_regions
 
 LOCALISER = Localiser.for_size(32)
 
@@ -155,3 +155,33 @@ def test_the_margin_tells_the_object_from_the_rest() -> None:
 def test_bad_regions_are_named(region: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make().purify(make_images(), region=region)  # type: ignore[arg-type]
+
+
+def test_the_stand_ins_aim_at_the_region() -> None:
+    images, defense = make_images(), make()
+    assert defense.stand_in_names == ("identity", "region held fixed", "region moved")
+    held = defense.stand_in("region held fixed", images, LABELS)
+    other = images.flip(-1)
+    assert torch.equal(held(other), defense.frozen(images)(other))
+    moved = defense.stand_in("region moved", images, LABELS)
+    weaker = defense.with_region(torch.zeros(1, 1, 32, 32, dtype=torch.bool))(images)
+    others = torch.ones(3, 4, dtype=torch.bool).scatter(1, LABELS[:, None], False)
+    torch.testing.assert_close(moved(images)[others], weaker[others])
+    lift = (weaker - moved(images))[~others] / 10
+    decoy = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    decoy[..., -10:, -10:] = True  # the object is at the upper left
+    ours = defense.regions(images) & ~decoy
+    torch.testing.assert_close(
+        lift, defense.region_margin(images, decoy) - defense.region_margin(images, ours)
+    )
+    assert (lift < 0).all()
+
+
+def test_climbing_the_stand_in_moves_the_region() -> None:
+    images, defense = make_images(), make()
+    moved = MovedRegion(defense, defense.regions(images), LABELS, weight=1e6)
+    attack = BIM(0.1, steps=20, step_size=0.01, loss="margin", keep_best=False)
+    found = attack(defense, images, LABELS, gradient_model=moved).images
+    before, after = (defense.regions(x) & moved.decoy for x in (images, found))
+    assert not before.any()
+    assert after.sum() == moved.decoy.sum(), "the decoy now passes for an object"

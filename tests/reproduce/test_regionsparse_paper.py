@@ -56,20 +56,26 @@ def found() -> Evaluation:
 
 
 def test_table_2_puts_each_figure_in_its_place(found: Evaluation) -> None:
-    (table,) = EXPERIMENTS["table 2"].lay_out(found)
+    table, known = EXPERIMENTS["table 2"].lay_out(found)
     assert len(table.head) == 3 + sum(len(strengths) for _, _, strengths in COLUMNS)
     assert table.head[7] == "BIM 14"
     lines = {(line[0], line[1]): line for line in _named(table.lines)}
     for name, paper in TABLE_2.items():
         assert lines[name, "paper"][2:] == [str(number) for number in paper]
     column = table.head.index("BIM 14")
-    assert lines["none", "here"][column] == "25"
-    assert lines["fgsm_at", "here, from none"][column] == "75"
-    assert lines["fgsm_at", "here, adaptive"][column] == "50"
-    assert lines["regionsparse", "here, gray-box"][column] == "75"
-    assert lines["regionsparse", "here, adaptive"][column] == "25", "variants count together"
+    assert lines["none", "here"][column] == "25 [5-70]"
+    assert lines["fgsm_at", "here, from none"][column] == "75 [30-95]"
+    assert lines["fgsm_at", "here, adaptive"][column] == "50 [15-85]"
+    assert lines["regionsparse", "here, gray-box"][column] == "75 [30-95]"
+    assert lines["regionsparse", "here, adaptive"][column] == "25 [5-70]", "variants count together"
     assert lines["regionsparse", "here, gray-box"][column + 1] == "-", "not run is not shown"
     assert "BIM 14" in table.to_text()
+    assert [list(line) for line in known.lines] == [
+        ["bim-margin", "white-box", "75 [30-95]"],
+        ["bim-margin", "white-box, from gray-box images", "50 [15-85]"],
+        ["bim_other", "white-box", "0 [0-49]"],
+        ["any of them", "", "0 [0-49]"],
+    ]
 
 
 def _named(lines):  # type: ignore
@@ -85,14 +91,14 @@ def test_figures_show_the_adaptive_attack_beside_the_papers(found: Evaluation) -
     bim = next(table for table in tables if ": BIM" in table.title)
     assert bim.head == ["method", "attack", "clean", "14/255"]
     lines = {(line[0], line[1]): line[-1] for line in _named(bim.lines)}
-    assert lines["regionsparse", "gray-box"] == "75"
-    assert lines["regionsparse", "adaptive"] == "25"
+    assert lines["regionsparse", "gray-box"] == "75 [30-95]"
+    assert lines["regionsparse", "adaptive"] == "25 [5-70]"
     assert "none differentiates through the defense" in bim.note
 
 
 def test_cells_count_only_what_was_asked(found: Evaluation) -> None:
     assert cells(found, "fgsm_at", "bim", "linf", (14 / 255,), ("transfer",), source="other") == [
-        "0"
+        "0 [0-49]"
     ]
     assert cells(found, "regionsparse", "bim", "l2", (14 / 255,), ADAPTIVE) == ["-"]
 
