@@ -111,8 +111,8 @@ class MovedRegion(nn.Module):
     the defense if it coded nothing and smoothed all, with ``weight * lift`` taken off the true
     class's, where ``lift`` is the ``region_margin`` of a decoy minus that of the clean region. An
     attack that lowers the true class so fools the classifier behind the filter and moves the
-    region away, both at once. The decoy is the corner, a third of the side, that the region covers least:
-    raised all around, the margin only makes the region grow.
+    region away, both at once. The decoy is the corner, a third of the side, that the region covers
+    least: raised all around, the margin only makes the region grow.
 
     Args:
         defense: Any ``RegionSparse``; shared, not copied.
@@ -151,7 +151,7 @@ class MovedRegion(nn.Module):
 
 
 def _least_covered_corner(region: Tensor) -> Tensor:
-    """Paints, per image, the corner of a third of the side that ``region`` covers least; its shape."""
+    """Paints, per image, the corner, a third of the side, that ``region`` covers least."""
     height, width = (side // 3 for side in region.shape[-2:])
     corners = region.new_zeros((4, 1, *region.shape[-2:]))
     for corner, rows, columns in zip(

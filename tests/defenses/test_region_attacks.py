@@ -169,7 +169,7 @@ def test_the_stand_ins_aim_at_the_region() -> None:
     torch.testing.assert_close(moved(images)[others], weaker[others])
     lift = (weaker - moved(images))[~others] / 10
     decoy = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
-    decoy[..., -10:, -10:] = True  # the object is at the upper left
+    decoy[..., :10, -10:] = True  # the object is at the left
     ours = defense.regions(images) & ~decoy
     torch.testing.assert_close(
         lift, defense.region_margin(images, decoy) - defense.region_margin(images, ours)
