@@ -53,7 +53,7 @@ def _regionsparse(arguments: argparse.Namespace) -> None:
     cache = Cache(arguments.out / "cache", known)
     plan = experiment.plan(seed=arguments.seed, quick=arguments.quick)
     plan = replace(plan, batch_size=arguments.batch_size)
-    n = arguments.images or (48 if arguments.quick else 200)
+    n = arguments.images or (experiment.n_quick if arguments.quick else 200)
     names = [arguments.dataset] if arguments.dataset else ["digits", "shapeworld"]
     with work_bar() as bar:
         tasks = []
@@ -63,7 +63,11 @@ def _regionsparse(arguments: argparse.Namespace) -> None:
                 each, root=arguments.root, size=arguments.size, seed=arguments.seed,
                 n_train=arguments.train_images,
             )  # fmt: skip
-            tasks.append(experiment.task(dataset, cache, n=n, seed=arguments.seed, say=bar.say))
+            tasks.append(
+                experiment.task(
+                    dataset, cache, n=n, seed=arguments.seed, quick=arguments.quick, say=bar.say
+                )
+            )
         bar.expect(sum(total_cost(plan, task) for task in tasks))
         found = [evaluate(task, plan, cache=cache, advance=bar.advance) for task in tasks]
     tables = [table for each in found for table in experiment.lay_out(each)]

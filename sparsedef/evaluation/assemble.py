@@ -54,6 +54,7 @@ def trained(
     epochs: int = EPOCHS,
     model: str = "small_cnn",
     train: Split | None = None,
+    start: nn.Module | None = None,
     say: Callable[[str], object] = lambda title: None,
 ) -> nn.Module:
     """Trains a classifier on a data set's training images, or takes it from ``cache``.
@@ -68,6 +69,8 @@ def trained(
         epochs: Passes over the images.
         model: Network, by its name for ``load_model``.
         train: What to learn instead, such as the same images purified.
+        start: Begin at this network's weights, not at random ones: adversarial training of a
+            small network from nothing can end at one answer for all.
         say: Told in a few words what is being done now.
 
     Returns:
@@ -79,7 +82,10 @@ def trained(
     def build() -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return load_model(model, n_classes=len(dataset.classes), size=size)
+            network = load_model(model, n_classes=len(dataset.classes), size=size)
+        if start is not None:
+            network.load_state_dict(start.state_dict())
+        return network
 
     def learn() -> dict[str, Any]:
         say(f"{dataset.name}: training {name}")
@@ -93,6 +99,7 @@ def trained(
     settings = {
         "images": fingerprint(split.images, split.labels), "classes": len(dataset.classes),
         "seed": seed, "objective": objective, "eps": eps, "epochs": epochs, "model": model,
+        "start": None if start is None else fingerprint(start),
     }  # fmt: skip
     network = build()
     network.load_state_dict(cache.get("classifier", settings, learn))
