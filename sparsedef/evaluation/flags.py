@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -71,6 +71,22 @@ def find_flags(rows: list[Row]) -> list[Flag]:
         *_unbounded_survives(rows),
     ]
     return sorted(flags, key=lambda flag: not flag.is_serious)
+
+
+def told_once(flags: Sequence[Flag]) -> list[Flag]:
+    """Tells a finding that many attacks on one classifier share once, with their number.
+
+    Args:
+        flags: In any order; what is told stands where the first of its kind stood.
+    """
+    kinds: dict[tuple[str, str, str, bool], list[Flag]] = {}
+    for flag in flags:
+        kinds.setdefault((flag.code, flag.task, flag.defense, flag.is_serious), []).append(flag)
+    told = []
+    for first, *others in kinds.values():
+        more = f" (and {len(others)} more attacks alike)" if others else ""
+        told.append(replace(first, message=first.message + more))
+    return told
 
 
 def voids(rows: list[Row], flags: Iterable[Flag], task: str, defense: str) -> set[str]:

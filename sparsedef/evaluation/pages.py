@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsedef.evaluation.contenders import NONE
-from sparsedef.evaluation.flags import Flag, codes_of, find_flags, voids
+from sparsedef.evaluation.flags import Flag, codes_of, find_flags, told_once, voids
 from sparsedef.evaluation.gallery import sample_strips
 from sparsedef.evaluation.inside import map_strips, ratio_panel
 from sparsedef.evaluation.reading import Reading, read, reading_strength
@@ -118,7 +118,7 @@ def summary(evaluations: Sequence[Evaluation], flags: Sequence[Flag]) -> str:
     """Writes what a terminal shows: the table, and what the checks found."""
     rows = [row for found in evaluations for row in found.rows]
     told = [format_table([*rows, *worst_cases(rows)])]
-    for flag in flags:
+    for flag in told_once(flags):
         level = "SERIOUS" if flag.is_serious else "note"
         told.append(f"{level}: {flag.code}, {flag.task}, {flag.defense}: {flag.message}.")
     return "\n\n".join(told)

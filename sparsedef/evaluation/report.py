@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sparsedef.defenses.base import IDENTITY
 from sparsedef.evaluation.curves import Curve, draw_curves
-from sparsedef.evaluation.flags import Flag
+from sparsedef.evaluation.flags import Flag, told_once
 from sparsedef.evaluation.reading import Reading
 from sparsedef.evaluation.rows import UNBOUNDED, Row, describe_strength
 from sparsedef.evaluation.table import Section, mark, norm_title
@@ -189,6 +189,11 @@ class Report:
     details: Sequence[tuple[str, Sequence[tuple[str, str]]]]
     caveats: Sequence[str] = field(default_factory=tuple)
     tables: Sequence[PaperTable] = field(default_factory=tuple)
+
+    @property
+    def told(self) -> list[Flag]:
+        """The flags as the page tells them: alike ones once."""
+        return told_once(self.flags)
 
 
 def chart(rows: list[Row], title: str, defense: str, attack: str, norm: str) -> Panel | None:

@@ -14,6 +14,7 @@ from sparsedef.evaluation import (
     voids,
     worst_cases,
 )
+from sparsedef.evaluation.flags import Flag, told_once
 from sparsedef.evaluation.rows import (
     LONGER,
     UNBOUNDED,
@@ -274,3 +275,14 @@ def test_a_transferred_attack_says_where_it_was_made() -> None:
     one = row(TRANSFER, "10", source="other", attack="pgd", steps=20)
     assert one.attack_title == "PGD-20 on other"
     assert one.key != replace(one, source="third").key
+
+
+def test_what_many_attacks_share_is_told_once() -> None:
+    zero = [Flag("zero-gradient", "t", "d", f"attack {i}", True) for i in range(3)]
+    other = Flag("zero-gradient", "t", "e", "attack 0", True)
+    note = Flag("zero-gradient", "t", "d", "hardly", False)
+    told = told_once([zero[0], other, *zero[1:], note])
+    assert [each.message for each in told] == [
+        "attack 0 (and 2 more attacks alike)", "attack 0", "hardly"
+    ]  # fmt: skip
+    assert [each.defense for each in told] == ["d", "e", "d"]

@@ -1,0 +1,58 @@
+"""Writes RegionSparse's tables into its document from the JSON of ``sparsedef reproduce``.
+
+``python -m benchmarks.report_regionsparse RESULTS.json ... --document docs/regionsparse.md``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import insert
+from sparsedef.evaluation.flags import Flag, told_once
+
+BEGIN, END = "<!-- regionsparse:begin -->", "<!-- regionsparse:end -->"
+
+
+def render(results: dict[str, Any]) -> str:
+    """Turns one result file into Markdown: its tables, what the checks found, versions."""
+    parts = [f"### {results['title']}"]
+    for task, found in results["tasks"].items():
+        facts = "; ".join(f"{name}: {value}" for name, value in found["facts"].items())
+        parts.append(f"{task}, {len(found['sample_ids'])} images ({facts}).")
+    for table in results["tables"]:
+        lines = [table["head"], ["---"] * len(table["head"]), *table["lines"]]
+        rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        parts.append(f"**{table['title']}**\n\n{rows}")
+    told = told_once([Flag(**flag) for flag in results["flags"]])
+    flags = [
+        f"- {'serious' if flag.is_serious else 'note'}, {flag.code}: {flag.task}, "
+        f"{flag.defense}: {flag.message}." for flag in told
+    ]  # fmt: skip
+    parts.append("\n".join(["Flags:", "", *(flags or ["- none"])]))
+    settings = ", ".join(f"{name} {value}" for name, value in results["settings"].items())
+    versions = ", ".join(f"{name} {value}" for name, value in results["versions"].items())
+    parts.append(f"Settings: {settings}. Versions: {versions}.")
+    return "\n\n".join(parts)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the tables, or writes them between the markers of ``--document``."""
+    parser = argparse.ArgumentParser(description="Turns RegionSparse's JSON into Markdown.")
+    parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("--document", type=Path, help="with the markers")
+    chosen = parser.parse_args(arguments)
+    text = "\n\n".join(render(json.loads(path.read_text())) for path in chosen.results)
+    if chosen.document is None:
+        print(text)
+    else:
+        chosen.document.write_text(insert(chosen.document.read_text(), text, BEGIN, END))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
