@@ -41,7 +41,7 @@ def full_plan(seed: int, tasks: tuple[str, ...]) -> DemoPlan:
         AttackPlan("fgsm", strengths, options=MARGIN),
         AttackPlan(
             "bim", strengths, options=MARGIN | {"steps": 15},
-            from_gray_box=True, with_stand_ins=True,
+            from_gray_box=True, stand_ins="identity",
         ),
         AttackPlan("mi_fgsm", strengths, options=MARGIN | {"steps": 10}),
         AttackPlan("square", (16 / 255,), options={"queries": 200}),
@@ -62,7 +62,11 @@ def quick_plan(seed: int, tasks: tuple[str, ...]) -> DemoPlan:
     attacks = (
         AttackPlan("fgsm", strengths, options=MARGIN),
         AttackPlan(
-            "bim", strengths, options=MARGIN | {"steps": 8}, from_gray_box=True, with_stand_ins=True
+            "bim",
+            strengths,
+            options=MARGIN | {"steps": 8},
+            from_gray_box=True,
+            stand_ins="identity",
         ),
         AttackPlan("mi_fgsm", strengths, options=MARGIN | {"steps": 5}),
         AttackPlan("cw_l2", budgets, "l2", smallest, from_gray_box=True),

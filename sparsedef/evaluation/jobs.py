@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sparsedef.evaluation.contenders import NONE, Task
-from sparsedef.evaluation.plan import AttackPlan, Plan
+from sparsedef.evaluation.plan import ALL, AttackPlan, Plan
 from sparsedef.evaluation.rows import LONGER, UNBOUNDED
 from sparsedef.evaluation.threats import (
     BPDA,
@@ -79,7 +79,9 @@ def _jobs(plan: Plan, task: Task, name: str, each: AttackPlan) -> Iterator[Job]:
         if each.from_gray_box:
             warm = threat_model(kind, *variants, WARM)
             yield Job(name, each, strengths, warm, is_warm=True, bare=contender.bare)
-        for stand_in in contender.stand_in_names if each.with_stand_ins else ():
+        for stand_in in contender.stand_in_names:
+            if each.stand_ins not in (ALL, stand_in):
+                continue
             threat = threat_model(BPDA, stand_in, *variants)
             yield Job(name, each, strengths, threat, stand_in=stand_in, bare=contender.bare)
 

@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sparsedef.attacks import ATTACKS, Attack
+from sparsedef.defenses.base import IDENTITY
 from sparsedef.evaluation.rows import LONGER, UNBOUNDED
 from sparsedef.solvers.checks import check_choice
 
+ALL = "all"
 NORMS = ("linf", "l2")
 ITERATED = ("bim", "mi_fgsm", "pgd", "apgd", "cw_l2")
 
@@ -27,8 +29,8 @@ class AttackPlan:
         norm: ``"linf"`` or ``"l2"``.
         options: What differs from the attack's defaults.
         from_gray_box: Also begin at what the same attack finds on the bare classifier.
-        with_stand_ins: Also differentiate the stand-ins that a defense names (BPDA): a purifier's
-            identity, and what aims at its own mechanism.
+        stand_ins: Also differentiate the stand-ins that a defense names (BPDA): ``"all"``, such
+            as aim at its own mechanism included, or only a purifier's ``"identity"``.
         check: ``"unbounded"`` or ``"longer"``: see ``rows.Row``; empty for a result.
 
     Raises:
@@ -40,7 +42,7 @@ class AttackPlan:
     norm: str = "linf"
     options: Mapping[str, Any] = field(default_factory=dict)
     from_gray_box: bool = False
-    with_stand_ins: bool = False
+    stand_ins: str = ""
     check: str = ""
 
     def __post_init__(self) -> None:
@@ -48,6 +50,7 @@ class AttackPlan:
         check_choice("AttackPlan", "attack", self.attack, tuple(ATTACKS))
         check_choice("AttackPlan", "norm", self.norm, NORMS)
         check_choice("AttackPlan", "check", self.check, ("", UNBOUNDED, LONGER))
+        check_choice("AttackPlan", "stand_ins", self.stand_ins, ("", IDENTITY, ALL))
         if not self.strengths or not all(strength > 0 for strength in self.strengths):
             raise ValueError(
                 f"AttackPlan: strengths must be some numbers > 0, got {self.strengths}"
@@ -190,7 +193,7 @@ def standard_plan(
         attacks += [
             AttackPlan(
                 name, radii[norm], norm, each,
-                from_gray_box=name in ITERATED, with_stand_ins=name in ("bim", "pgd"),
+                from_gray_box=name in ITERATED, stand_ins=ALL if name in ("bim", "pgd") else "",
             )
             for norm in norms
             for each in options[name]

@@ -76,7 +76,7 @@ class Experiment:
             AttackPlan("fgsm", strengths, options=margin),
             AttackPlan(
                 "bim", strengths, options=margin | {"steps": steps},
-                from_gray_box=True, with_stand_ins=not quick,
+                from_gray_box=True, stand_ins="" if quick else "all",
             ),
             AttackPlan("cw_l2", budgets, "l2", smallest, from_gray_box=True),
             AttackPlan(

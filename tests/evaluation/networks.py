@@ -78,7 +78,7 @@ PLAN = Plan(
     (
         AttackPlan("fgsm", (0.02, 0.06)),
         AttackPlan(
-            "pgd", (0.02, 0.06), options={"steps": 4}, from_gray_box=True, with_stand_ins=True
+            "pgd", (0.02, 0.06), options={"steps": 4}, from_gray_box=True, stand_ins="identity"
         ),
         AttackPlan("square", (0.06,), options={"queries": 20}),
         AttackPlan(
