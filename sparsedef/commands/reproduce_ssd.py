@@ -10,6 +10,7 @@ from sparsedef.commands.running import add_run_arguments, settings_of, whole_num
 from sparsedef.evaluation import Cache, work_bar
 from sparsedef.evaluation.assemble import versions
 from sparsedef.reproduce.ssd import reproduce, write
+from sparsedef.reproduce.ssd_search import conditions
 from sparsedef.reproduce.ssd_world import FULL, QUICK, Sizes, World
 
 
@@ -38,10 +39,13 @@ def run_ssd(arguments: argparse.Namespace) -> None:
     cache = Cache(arguments.out / "cache", known)
     with work_bar() as bar:
         world = World(encoder, cache, sizes_of(arguments), arguments.seed, bar.say)
-        results = reproduce(world, bar, settings_of(arguments), known)
+        looked_at = conditions(world, is_quick=arguments.quick)
+        results = reproduce(world, bar, settings_of(arguments), known, looked_at)
     write(arguments.out, results)
     for table in results.tables:
         print(f"{table.to_text()}\n")
+    for sentence in results.reading:
+        print(f"- {sentence}")
     for flag in results.flags:
         level = "SERIOUS" if flag.is_serious else "note"
         print(f"{level}: {flag.code}, {flag.task}, {flag.defense}: {flag.message}.")

@@ -146,12 +146,14 @@ class PaperTable:
         head: Column headings.
         lines: Cells as text; the first is the line's name.
         note: What a reader must know of it.
+        words: Numbers of the columns of text, besides the first.
     """
 
     title: str
     head: Sequence[str]
     lines: Sequence[Sequence[str]]
     note: str = ""
+    words: Sequence[int] = ()
 
     def to_text(self) -> str:
         """Writes it as aligned text."""
@@ -159,8 +161,10 @@ class PaperTable:
         sizes = [max(len(line[i]) for line in every) for i in range(len(self.head))]
         out = [self.title]
         for line in every:
-            cells = [line[0].ljust(sizes[0])]
-            cells += [cell.rjust(size) for cell, size in zip(line[1:], sizes[1:], strict=True)]
+            cells = [
+                cell.ljust(size) if i == 0 or i in self.words else cell.rjust(size)
+                for i, (cell, size) in enumerate(zip(line, sizes, strict=True))
+            ]
             out.append("  ".join(cells).rstrip())
             if line is every[0]:
                 out.append("-" * len(out[-1]))

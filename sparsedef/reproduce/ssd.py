@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,10 @@ from sparsedef.evaluation import (
 from sparsedef.evaluation.report import PaperTable, Part, Report, TaskReport, render
 from sparsedef.reproduce.ssd_attacks import Findings, attack_contender, n_ascents, rows_of
 from sparsedef.reproduce.ssd_heads import CONTENDERS, Fitted, fit_heads
+from sparsedef.reproduce.ssd_pictures import strips, unattacked
 from sparsedef.reproduce.ssd_pixels import ATTACKED, RADII, pixel_rows
+from sparsedef.reproduce.ssd_reading import read_head, read_reasons, read_search
+from sparsedef.reproduce.ssd_search import Condition, run_search, search_table
 from sparsedef.reproduce.ssd_tables import comparison, contenders_table, pixel_table
 from sparsedef.reproduce.ssd_theory import (
     Moved,
@@ -44,6 +47,7 @@ LEAD = (
     "SSD is not a defense against small noise in the pixels (L∞, L2), and nothing here says so: "
     "see the table of pixel attacks.",
 )
+SIGNS = "Codes have signs: a concept may speak for a class by being less there than on average."
 CAVEATS = (
     "An accuracy under attack is an upper bound: a stronger attack can only lower it.",
     "Drawn shapes and a small CLIP are no photographs; what holds here is a mechanism, not a "
@@ -90,11 +94,12 @@ def task_name(head: str) -> str:
     return f"shapeworld, {head} heads"
 
 
-def run_heads(world: World, bar: WorkBar) -> list[Head]:
-    """Fits and attacks everything; each finished piece stays in the cache."""
+def run_heads(world: World, bar: WorkBar, more: int) -> list[Head]:
+    """Fits and attacks everything; ``more`` steps of work will follow."""
     fitted = {name: fit_heads(world, name) for name in HEADS}
     models = [each.model for heads in fitted.values() for each in heads.values()]
-    bar.expect(sum(map(n_ascents, models)) + len(HEADS) * len(ATTACKED) * len(RADII))
+    pixels = len(HEADS) * len(ATTACKED) * len(RADII)
+    bar.expect(sum(map(n_ascents, models)) + pixels + more)
     return [_run_head(world, name, heads, bar) for name, heads in fitted.items()]
 
 
@@ -121,6 +126,8 @@ class Results:
         world: Where.
         heads: One per training split.
         geometry: How the atoms lie.
+        sparsity: Where sparsity itself wins, as plain values.
+        reading: What the numbers say, in sentences.
         tables: As the page shows them.
         settings: Options of the command.
         versions: Of what results depend on.
@@ -129,6 +136,8 @@ class Results:
     world: World
     heads: list[Head]
     geometry: Mapping[str, Any]
+    sparsity: Mapping[str, Any]
+    reading: list[str]
     tables: list[PaperTable]
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -153,11 +162,13 @@ class Results:
             "sizes": asdict(self.world.sizes),
             "encoder": {"name": self.world.encoder.name, "digest": self.world.digest},
             "versions": dict(self.versions),
+            "reading": self.reading,
             "tables": [asdict(table) for table in self.tables],
             "tasks": {head.task: self._task(head) for head in self.heads},
             "rows": [row.to_json() | {"flags": codes_of(row, rows, flags)} for row in every],
             "flags": [flag.to_json() for flag in flags],
             "geometry": dict(self.geometry),
+            "sparsity": dict(self.sparsity),
         }
 
     def _task(self, head: Head) -> dict[str, Any]:
@@ -182,19 +193,38 @@ class Results:
 
 
 def reproduce(
-    world: World, bar: WorkBar, settings: Mapping[str, Any], versions: Mapping[str, str]
+    world: World,
+    bar: WorkBar,
+    settings: Mapping[str, Any],
+    versions: Mapping[str, str],
+    looked_at: Sequence[Condition],
 ) -> Results:
-    """Runs the comparison; what is in the world's cache is not run again."""
-    heads = run_heads(world, bar)
+    """Runs the comparison; what is in the world's cache is not run again.
+
+    Args:
+        world: Where.
+        bar: Told of every step.
+        settings: Options of the command.
+        versions: Of what results depend on.
+        looked_at: Conditions in which sparse and dense are compared.
+    """
+    heads = run_heads(world, bar, 3 * (len(looked_at) + 1))
+    outcomes, last, sparsity = run_search(world, looked_at, bar.advance)
     found = geometry(world, {head.name: head.ssd for head in heads})
+    rows = [row for head in heads for row in head.rows]
+    reading = [line for head in heads for line in read_head(head.task, head.name, rows)]
+    for head in heads:
+        reading += read_reasons(head.name, head.moved, found, rows, head.task)
+    reading += read_search(outcomes, last)
     tables = [
         *(comparison(head.task, head.name, head.rows, head.association) for head in heads),
-        pixel_table([row for head in heads for row in head.rows if row.attack == "pgd-margin"]),
+        search_table(outcomes, last),
+        pixel_table([row for row in rows if row.attack == "pgd-margin"]),
         *(theory_table(head.name, head.ssd, head.moved) for head in heads),
         geometry_table(found),
         contenders_table({head.name: head.fitted for head in heads}),
     ]
-    return Results(world, heads, found, tables, settings, versions)
+    return Results(world, heads, found, sparsity, reading, tables, settings, versions)
 
 
 def write(out: Path, results: Results) -> None:
@@ -217,7 +247,7 @@ def _report(results: Results) -> Report:
     sizes = [(key, json.dumps(value)) for key, value in asdict(results.world.sizes).items()]
     return Report(
         title=TITLE,
-        lead=LEAD,
+        lead=[*LEAD, *results.reading],
         tasks=[_task_report(results, head) for head in results.heads],
         flags=results.flags,
         n_checked=len(results.rows),
@@ -234,6 +264,9 @@ def _report(results: Results) -> Report:
 def _task_report(results: Results, head: Head) -> TaskReport:
     every = [*head.rows, *worst_cases(head.rows)]
     found = head.association
+    pictures = strips(results.world, head.ssd, head.findings["ssd"])
+    if head.name == "clean":
+        pictures = [*unattacked(results.world, head.ssd), *pictures]
     return TaskReport(
         name=head.task,
         source="sparsedef.worlds: drawn, 48 x 48",
@@ -244,6 +277,6 @@ def _task_report(results: Results, head: Head) -> TaskReport:
             ("Cramér's V of class and weather", f"{found.cramers_v:.2f}"),
         ],
         overviews=[],
-        parts=[Part("ssd", SSD.notes, None)],
+        parts=[Part("ssd", f"{SSD.notes} {SIGNS}", None, strips=pictures)],
         sections=build_sections(every),
     )

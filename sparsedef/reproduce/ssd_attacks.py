@@ -22,6 +22,7 @@ from sparsedef.reproduce.ssd_world import PIXELS, Versions, World
 NAMED, ASCENT, CONCEPT, SUPPORT = "named_edits", "ascent", "concept_ascent", "support_ascent"
 STAND_IN, OTHERS = "dense stand-in", "all others"
 ASCENTS = (ASCENT, CONCEPT, SUPPORT)
+BATCH = 64  # scenes of one ascent; small batches stay in the processor's cache
 Advance = Callable[[str, float], object]
 
 
@@ -120,6 +121,7 @@ def ascend(
         loss = losses_of(model)[name]
         attack = SceneAscent(
             steps=sizes.steps, starts=("scene",), restarts=sizes.restarts, loss=loss, size=PIXELS,
+            batch_size=BATCH,
             seed=world.seed, feasible=world.feasible,
         )  # fmt: skip
         begin = test.scenes.with_parameters(search(world, model).parameters)

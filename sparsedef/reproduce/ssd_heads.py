@@ -43,7 +43,7 @@ class Fitted:
 
 def fit_heads(world: World, head: str) -> dict[str, Fitted]:
     """Fits every contender to the clean embeddings of one training split."""
-    return {name: _fitted(world, head, name) for name in CONTENDERS}
+    return {name: fit_one(world, head, name) for name in CONTENDERS}
 
 
 def has_support(name: str) -> bool:
@@ -89,7 +89,8 @@ def choose_support(
     return support, tuple(tried)
 
 
-def _fitted(world: World, head: str, name: str) -> Fitted:
+def fit_one(world: World, head: str, name: str) -> Fitted:
+    """Fits one contender, or takes it from the cache."""
     part, rival, words = world.train[head], CONTENDERS[name], world.words
     settings = {
         "contender": name, "seed": world.seed, "encoder": world.digest,

@@ -13,7 +13,7 @@ from sparsedef.clip import unit
 from sparsedef.concepts import Dictionary, coherence, load_concepts
 from sparsedef.defenses.semantic import SSD
 from sparsedef.evaluation.report import PaperTable
-from sparsedef.reproduce.ssd_attacks import ASCENT, STAND_IN, Findings
+from sparsedef.reproduce.ssd_attacks import ASCENT, Findings
 from sparsedef.reproduce.ssd_heads import right
 from sparsedef.reproduce.ssd_world import World
 
@@ -64,8 +64,8 @@ def measure(world: World, ssd: SSD, found: Findings) -> list[Moved]:
     attacks = {f"edit: {name}": embeddings for name, embeddings in edits.items()}
     attacks |= {name: each.embeddings for name, each in found.own.items()}
     if found.by_stand_in is not None:
-        attacks[f"{ASCENT} along the {STAND_IN}"] = found.by_stand_in.embeddings
-    attacks |= {f"{k} on the {STAND_IN}": v.embeddings for k, v in found.from_stand_in.items()}
+        attacks[f"{ASCENT}, along"] = found.by_stand_in.embeddings
+    attacks |= {f"{k}, stand-in": v.embeddings for k, v in found.from_stand_in.items()}
     return [_moved(world, ssd, name, embeddings) for name, embeddings in attacks.items()]
 
 
@@ -107,7 +107,7 @@ def theory_table(head: str, ssd: SSD, rows: list[Moved]) -> PaperTable:
         "is below alpha. In span: share of ‖a‖² that lies in the span of the atoms; the rest is "
         "what the residual can absorb. Jaccard: common nonzeros of the codes before and after. "
         "Bounds: ‖Δz‖ ≤ ‖D_T a‖ / s² on the atoms T in use, and ‖ΔzD‖ ≤ √⟨D a, Δz⟩; within: "
-        "scenes on which both hold.",
+        "scenes on which both hold. Along, stand-in: see the comparison.",
     )  # fmt: skip
 
 

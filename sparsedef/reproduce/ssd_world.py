@@ -55,20 +55,19 @@ class Sizes:
     """
 
     n_train: int = 2000
-    n_validation: int = 300
-    n_test: int = 400
+    n_validation: int = 150
+    n_test: int = 160
     n_random: int = 20
-    steps: int = 20
-    restarts: int = 2
-    supports: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 12)
+    steps: int = 8
+    restarts: int = 1
+    supports: tuple[int, ...] = (2, 3, 4, 6, 8)
     few: int = 5
-    pixel_steps: int = 20
+    pixel_steps: int = 10
 
 
 FULL = Sizes()
 QUICK = Sizes(
-    n_train=1000, n_validation=100, n_test=64, steps=6, restarts=1, supports=(2, 3, 4, 6, 8),
-    pixel_steps=10,
+    n_train=1000, n_validation=100, n_test=48, steps=5, supports=(2, 4, 6), pixel_steps=5
 )  # fmt: skip
 
 
@@ -165,7 +164,7 @@ class World:
         """What classifiers are told: these concepts, nuisances, a prompt for each class."""
         nuisances = (
             *(f"a shape {phrase}" for phrase in irrelevant_phrases()),
-            *(f"a {colour} shape" for colour in COLOURS),
+            *(f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} shape" for colour in COLOURS),
         )
         told = Words.embed(self.encoder, self.dictionary.texts, nuisances, template=TEMPLATE)
         return replace(told, prompts=class_prompts(self.encoder))
