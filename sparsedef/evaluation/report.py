@@ -184,6 +184,7 @@ class Report:
         details: Titled lists of name and value: settings, versions, seeds, sample ids.
         caveats: What the numbers do not say.
         tables: Tables in a paper's layout, shown first.
+        findings: What the tables say, in sentences; before them.
     """
 
     title: str
@@ -194,6 +195,7 @@ class Report:
     details: Sequence[tuple[str, Sequence[tuple[str, str]]]]
     caveats: Sequence[str] = field(default_factory=tuple)
     tables: Sequence[PaperTable] = field(default_factory=tuple)
+    findings: Sequence[str] = field(default_factory=tuple)
 
 
 def chart(rows: list[Row], title: str, defense: str, attack: str, norm: str) -> Panel | None:

@@ -213,8 +213,8 @@ def reproduce(
     found = geometry(world, {head.name: head.ssd for head in heads})
     rows = [row for head in heads for row in head.rows]
     reading = [line for head in heads for line in read_head(head.task, head.name, rows)]
-    for head in heads:
-        reading += read_reasons(head.name, head.moved, found, rows, head.task)
+    last_head = heads[-1]  # the confounded one, where there is something to explain
+    reading += read_reasons(last_head.name, last_head.moved, found, rows, last_head.task)
     reading += read_search(outcomes, last)
     tables = [
         *(comparison(head.task, head.name, head.rows, head.association) for head in heads),
@@ -247,7 +247,8 @@ def _report(results: Results) -> Report:
     sizes = [(key, json.dumps(value)) for key, value in asdict(results.world.sizes).items()]
     return Report(
         title=TITLE,
-        lead=[*LEAD, *results.reading],
+        lead=LEAD,
+        findings=results.reading,
         tasks=[_task_report(results, head) for head in results.heads],
         flags=results.flags,
         n_checked=len(results.rows),

@@ -44,7 +44,9 @@ def read_head(task: str, head: str, rows: Sequence[Row]) -> list[str]:
     }  # fmt: skip
     ssd = worst["ssd"]
     told = ", ".join(f"{about} {percent(worst[name])}" for name, about in RIVALS_TOLD.items())
-    gaps = "; ".join(f"{about}: {compare(ssd, worst[name])}" for name, about in RIVALS_TOLD.items())
+    gaps = "; ".join(
+        f"minus {about} {compare(ssd, worst[name])}" for name, about in RIVALS_TOLD.items()
+    )
     alone = pointwise(
         row.correct for row in own
         if row.defense == "ssd" and kind_of(row.threat_model) in (CLEAN, SCORES, WHITE_BOX)
@@ -52,7 +54,7 @@ def read_head(task: str, head: str, rows: Sequence[Row]) -> list[str]:
     )  # fmt: skip
     return [
         f"{head.capitalize()} heads, worst of all semantic attacks: SSD keeps {percent(ssd)} "
-        f"right, {told}. SSD less {gaps}.",
+        f"right, {told}. SSD {gaps}.",
         f"{head.capitalize()} heads: searches and SSD's own gradients leave it {percent(alone)}; "
         f"with what its dense stand-in and the other classifiers give away it is {percent(ssd)}.",
     ]

@@ -79,8 +79,8 @@ def contenders_table(heads: Mapping[str, Mapping[str, Fitted]]) -> PaperTable:
         head=["classifier", "what it reads", *head],
         lines=lines,
         note="Support: nonzeros of the median clean code, chosen on held-out training scenes: the "
-        "sparsest within a standard error of the best accuracy. No attacked image, and no image "
-        "without the shortcut, was looked at.",
+        "sparsest within a standard error of the best accuracy. No attacked image, and none of "
+        "the validation or test scenes, was looked at.",
     )
 
 
