@@ -33,8 +33,8 @@ def render(results: dict[str, Any]) -> str:
         head = task.removeprefix("shapeworld, ").removesuffix(" heads")
         association = Association(**found["association"])
         table = comparison(task, head, rows, association)
-        parts.append(f"**{table.title}** ({100 * association.share:.0f} % of the training scenes in "
-                     "their class's favourite weather)")  # fmt: skip
+        share = f"{100 * association.share:.0f} % of the training scenes"
+        parts.append(f"**{table.title}** ({share} in their class's favourite weather)")
         parts.append(_markdown(table))
         parts.append("\n".join(f"- {line}" for line in read_head(task, head, rows)))
     parts.append("**Sparse code against dense head on the same dictionary**, accuracy in % under "

@@ -1,4 +1,4 @@
-"""SSD by its name: with the shipped CLIP where nothing else is given, and one clear line without."""
+"""SSD by its name: with the shipped CLIP where nothing else is given, or one clear line."""
 
 import argparse
 import json
