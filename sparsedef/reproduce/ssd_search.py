@@ -103,6 +103,8 @@ def conditions(world: World, *, is_quick: bool) -> list[Condition]:
     if world.is_small:
         names += ["rich", "rich, distinct"]
         names += [MILD, "rich + distractors, distinct"]
+    else:  # the small CLIP does not know these words
+        names += ["open", "open, distinct"]
     if is_quick:
         names = [each for each in names if each.endswith("distinct") and each != MILD]
     heads = ("confounded",) if is_quick else ("clean", "confounded")
@@ -124,7 +126,7 @@ def atoms_of(world: World, name: str, part: Part) -> tuple[Tensor, tuple[str, ..
         texts = tuple(text for text, there in seen if there)
     else:
         kind, _, others = kind.partition(" + ")
-        chosen = world.concepts if kind == "text" else load_concepts("shapeworld-rich")
+        chosen = world.concepts if kind == "text" else load_concepts(f"shapeworld-{kind}")
         prompts = [TEMPLATE.replace("{}", text) for text in chosen.texts]
         texts = chosen.texts
         if others:
