@@ -29,6 +29,10 @@ def add_ssd(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--images", type=whole_number, metavar="B", help="test scenes")
     parser.add_argument("--train-images", type=whole_number, metavar="B", help="training scenes")
+    parser.add_argument(
+        "--conditions", choices=("few", "all"),
+        help="in which sparse code and dense head are compared (default: all, few if --quick)",
+    )  # fmt: skip
     add_run_arguments(parser, "sparsedef-ssd")
 
 
@@ -39,7 +43,8 @@ def run_ssd(arguments: argparse.Namespace) -> None:
     cache = Cache(arguments.out / "cache", known)
     with work_bar() as bar:
         world = World(encoder, cache, sizes_of(arguments), arguments.seed, bar.say)
-        looked_at = conditions(world, is_quick=arguments.quick)
+        which = arguments.conditions or ("few" if arguments.quick else "all")
+        looked_at = conditions(world, which)
         results = reproduce(world, bar, settings_of(arguments), known, looked_at)
     write(arguments.out, results)
     for table in results.tables:

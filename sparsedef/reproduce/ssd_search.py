@@ -97,17 +97,17 @@ class Outcome:
         }  # fmt: skip
 
 
-def conditions(world: World, *, is_quick: bool) -> list[Condition]:
-    """The conditions that are looked at, fixed before any of them is run."""
+def conditions(world: World, which: str) -> list[Condition]:
+    """The conditions that are looked at, ``"few"`` or ``"all"``, fixed before any is run."""
     names = ["text, distinct", "text", "image means, distinct"]
     if world.is_small:
         names += ["rich", "rich, distinct"]
         names += [MILD, "rich + distractors, distinct"]
     else:  # the small CLIP does not know these words
         names += ["open", "open, distinct"]
-    if is_quick:
+    if which == "few":
         names = [each for each in names if each.endswith("distinct") and each != MILD]
-    heads = ("confounded",) if is_quick else ("clean", "confounded")
+    heads = ("confounded",) if which == "few" else ("confounded", "clean")
     return [
         Condition(head, name, count)
         for head in heads for name in names for count in (0, world.sizes.few)
