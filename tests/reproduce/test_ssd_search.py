@@ -51,6 +51,7 @@ def test_dictionaries_are_unit_and_without_near_copies_where_they_say_so(world: 
     assert set(atoms_of(world, "text, distinct", part)[1]) <= set(whole)
 
 
+@pytest.mark.slow
 def test_what_validation_calls_best_is_what_the_test_scenes_see(world: World) -> None:
     """The chosen models are the first best on validation; test outcomes are theirs, unseen."""
     condition = Condition("confounded", "text, distinct", SIZES.few)
