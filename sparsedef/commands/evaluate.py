@@ -18,7 +18,9 @@ from sparsedef.commands.running import (
 )
 from sparsedef.data import load_dataset
 from sparsedef.defenses import DEFENSES
+from sparsedef.defenses.semantic import EmbeddingClassifier
 from sparsedef.evaluation import (
+    EDITS,
     Cache,
     Task,
     Words,
@@ -63,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--defenses", nargs="+", default=["regionsparse"], metavar="NAME",
         help=f"of {', '.join(name for name in DEFENSES if name != NONE)}; FILE.py:FUNCTION; all "
-        f"(default: regionsparse)",
+        f"(but ssd, which brings its own CLIP; default: regionsparse)",
     )  # fmt: skip
     parser.add_argument(
         "--also",
@@ -73,9 +75,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="other classifiers, such as adversarially trained ones, evaluated beside it",
     )
     parser.add_argument(
-        "--attacks", nargs="+", default=[], choices=tuple(ATTACKS), metavar="NAME",
-        help=f"of {', '.join(ATTACKS)} (default: the usual ones)",
+        "--attacks", nargs="+", default=[], choices=(*ATTACKS, *EDITS), metavar="NAME",
+        help=f"of {', '.join(ATTACKS)}; edits without a radius: {', '.join(EDITS)} (default: the "
+        f"usual ones)",
     )  # fmt: skip
+    parser.add_argument(
+        "--edits", type=Path, metavar="DIR", help="of edited_folder: DIR/ID/*.png for each image"
+    )
     parser.add_argument(
         "--strengths", nargs="+", type=fraction, default=[4 / 255, 8 / 255, 16 / 255],
         metavar="R", help="L-infinity radii, such as 8/255 (default: 4/255 8/255 16/255)",
@@ -119,6 +125,7 @@ def _evaluate(
     plan = standard_plan(
         tuple(arguments.strengths), tuple(arguments.budgets), n_classes=len(task.classes),
         seed=arguments.seed, quick=arguments.quick, names=tuple(arguments.attacks),
+        edits=None if arguments.edits is None else str(arguments.edits),
     )  # fmt: skip
     plan = replace(plan, with_transfer=arguments.transfer, batch_size=arguments.batch_size)
     found = evaluate(task, plan, cache=cache, ranks=ranks, is_silent=ranks.rank > 0)
@@ -172,5 +179,7 @@ def _which(arguments: argparse.Namespace) -> str:
 
 
 def _defense_names(asked: Sequence[str]) -> list[str]:
-    names = [name for name in DEFENSES if name != NONE] if "all" in asked else list(asked)
+    # ssd brings an encoder of its own, and defends no classifier that it is given
+    every = [name for name, kind in DEFENSES.items() if not issubclass(kind, EmbeddingClassifier)]
+    names = every if "all" in asked else list(asked)
     return [name for name in dict.fromkeys(names) if name != NONE]

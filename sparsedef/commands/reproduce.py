@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 
+from sparsedef.commands.reproduce_ssd import add_ssd, run_ssd
 from sparsedef.commands.running import (
     add_data_arguments,
     add_run_arguments,
@@ -100,4 +101,5 @@ PAPERS: dict[
     "regionsparse": (
         "patches of clean images against adversarial noise", _add_regionsparse, _regionsparse
     ),
+    "ssd": ("sparse codes of concepts against semantic edits", add_ssd, run_ssd),
 }  # fmt: skip

@@ -13,6 +13,7 @@ from sparsedef.defenses.jpeg import JPEG
 from sparsedef.defenses.non_local_means import NLMSettings, NonLocalMeans
 from sparsedef.defenses.regionsparse import RegionSparse
 from sparsedef.defenses.regionsparse_stages import ABLATIONS, STAGES, RegionSparseSizes
+from sparsedef.defenses.semantic.ssd import SSD
 from sparsedef.defenses.tvm import TVM, TotalVariation
 
 DEFENSES: Mapping[str, type[Defense]] = {
@@ -25,12 +26,14 @@ DEFENSES: Mapping[str, type[Defense]] = {
     "jpeg": JPEG,
     "comdefend": ComDefend,
     "regionsparse": RegionSparse,
+    "ssd": SSD,
 }
 
 __all__ = [
     "ABLATIONS",
     "DEFENSES",
     "JPEG",
+    "SSD",
     "STAGES",
     "TVM",
     "Bilateral",

@@ -16,6 +16,7 @@ from torch import nn
 import sparsedef
 from sparsedef.data import Dataset, Split
 from sparsedef.defenses import DEFENSES, Identity
+from sparsedef.defenses.semantic import EmbeddingClassifier
 from sparsedef.evaluation.cache import Cache, source_digest
 from sparsedef.evaluation.contenders import NONE, Contender, fingerprint
 from sparsedef.models import load_model
@@ -138,7 +139,9 @@ def defend(
         else:
             function, title = _from_file(name)
             model = function(classifier, train.images, train.labels)
-        found[title] = Contender(model.eval(), bare)
+        # an encoder of its own: nothing can be taken off to get at the classifier
+        is_apart = isinstance(model, EmbeddingClassifier) and model.encoder is not classifier
+        found[title] = Contender(model.eval(), None if is_apart else bare)
     return found
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sparsedef.attacks import ATTACKS, Attack
+from sparsedef.attacks import ATTACKS, SEMANTIC_ATTACKS, Attack, EditedFolder
 from sparsedef.defenses.base import IDENTITY
-from sparsedef.evaluation.rows import LONGER, UNBOUNDED
+from sparsedef.evaluation.rows import LONGER, SEMANTIC, UNBOUNDED, WHOLE
 from sparsedef.solvers.checks import check_choice
 
 ALL = "all"
 NORMS = ("linf", "l2")
+FOLDER = "edited_folder"
+# edits of any picture; they have no radius, and their one strength is all that they may do
+EDITS: Mapping[str, type[Attack]] = {**SEMANTIC_ATTACKS, FOLDER: EditedFolder}
+EVERY: Mapping[str, type[Attack]] = {**ATTACKS, **EDITS}
 ITERATED = ("bim", "mi_fgsm", "pgd", "apgd", "cw_l2")
 
 
@@ -22,11 +26,11 @@ class AttackPlan:
     """One attack at some strengths.
 
     Args:
-        attack: Name in ``ATTACKS``.
+        attack: Name in ``ATTACKS``, or of an edit in ``EDITS``.
         strengths: Radii: in [0, 1] pixel units for linf; for L2 as shares of the mean L2 norm of
             the test images, so that one absolute radius holds for all of them. An attack that
             looks for the smallest perturbation (CW-L2) runs once, and is read at every strength.
-        norm: ``"linf"`` or ``"l2"``.
+        norm: ``"linf"``, ``"l2"``, or ``"semantic"`` for edits, of strength ``WHOLE``.
         options: What differs from the attack's defaults.
         from_gray_box: Also begin at what the same attack finds on the bare classifier.
         stand_ins: Also differentiate the stand-ins that a defense names (BPDA): ``"all"``, such
@@ -47,8 +51,8 @@ class AttackPlan:
 
     def __post_init__(self) -> None:
         """Demands an attack that can be built; see the class."""
-        check_choice("AttackPlan", "attack", self.attack, tuple(ATTACKS))
-        check_choice("AttackPlan", "norm", self.norm, NORMS)
+        check_choice("AttackPlan", "attack", self.attack, tuple(EVERY))
+        check_choice("AttackPlan", "norm", self.norm, (*NORMS, SEMANTIC))
         check_choice("AttackPlan", "check", self.check, ("", UNBOUNDED, LONGER))
         check_choice("AttackPlan", "stand_ins", self.stand_ins, ("", IDENTITY, ALL))
         if not self.strengths or not all(strength > 0 for strength in self.strengths):
@@ -57,6 +61,11 @@ class AttackPlan:
             )
         if self.norm not in norms_of(self.attack):
             raise ValueError(f"AttackPlan: {self.attack} has no norm {self.norm!r}")
+        if self.norm == SEMANTIC and self.strengths != (WHOLE,):
+            raise ValueError(
+                f"AttackPlan: strengths of {self.attack}, which has no radius, must be ({WHOLE},),"
+                f" got {self.strengths}"
+            )
         unknown = set(self.options) - set(self._parameters())
         if unknown:
             raise ValueError(f"AttackPlan: {self.attack} has no option {sorted(unknown)[0]!r}")
@@ -64,12 +73,12 @@ class AttackPlan:
     @property
     def has_radius(self) -> bool:
         """Whether the attack runs once for each strength."""
-        return ATTACKS[self.attack].needs_eps
+        return EVERY[self.attack].needs_eps
 
     @property
     def uses_gradient(self) -> bool:
         """Whether the attack looks at gradients, not at scores alone."""
-        return ATTACKS[self.attack].uses_gradient
+        return EVERY[self.attack].uses_gradient
 
     @property
     def label(self) -> str:
@@ -82,14 +91,23 @@ class AttackPlan:
         ]
         return "-".join([self.attack, *shown])
 
-    def build(self, radius: float, *, seed: int, draws: int) -> Attack:
-        """Builds the attack with the absolute ``radius``, which one without a radius ignores."""
+    def build(self, radius: float, *, seed: int, draws: int, ids: Sequence[str] = ()) -> Attack:
+        """Builds the attack.
+
+        Args:
+            radius: Absolute; an attack without a radius ignores it.
+            seed: Of the attack's own randomness.
+            draws: How often a random model is asked.
+            ids: Of the images that it will see; edits made elsewhere are found by them.
+        """
         options = {**self.options, "seed": seed, "draws": draws}
         if self.has_radius:
             options["eps"] = radius
         if "norm" in self._parameters():
             options["norm"] = self.norm
-        return ATTACKS[self.attack](**options)
+        if self.attack == FOLDER:
+            options["ids"] = ids
+        return EVERY[self.attack](**options)
 
     @property
     def steps(self) -> int:
@@ -104,11 +122,13 @@ class AttackPlan:
         return (self.steps or {"autoattack": 1500}.get(self.attack, 1)) * times + 1
 
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
-        return inspect.signature(ATTACKS[self.attack]).parameters
+        return inspect.signature(EVERY[self.attack]).parameters
 
 
 def norms_of(attack: str) -> tuple[str, ...]:
-    """Says in which norms the attack of that name in ``ATTACKS`` bounds its perturbation."""
+    """Says in which norms the attack of that name bounds its perturbation."""
+    if attack in EDITS:
+        return (SEMANTIC,)
     if "norm" in inspect.signature(ATTACKS[attack]).parameters:
         return NORMS
     return ("l2",) if attack.endswith("_l2") else ("linf",)
@@ -151,6 +171,7 @@ def standard_plan(
     seed: int = 0,
     quick: bool = False,
     names: tuple[str, ...] = (),
+    edits: str | None = None,
 ) -> Plan:
     """Gives the attacks of a report that holds: iterated, adaptive, by scores, and their checks.
 
@@ -160,7 +181,8 @@ def standard_plan(
         n_classes: Of the classifiers; some losses need more than two.
         seed: Of everything random.
         quick: Few steps.
-        names: Only these attacks of ``ATTACKS``, with their checks; empty: the usual ones.
+        names: Only these attacks and edits, with their checks; empty: the usual ones.
+        edits: Folder of pictures for ``"edited_folder"``.
     """
     chosen = names or ("fgsm", "pgd", "apgd", "square", *(("cw_l2",) if budgets else ()))
     options: dict[str, list[dict[str, Any]]] = {
@@ -180,10 +202,15 @@ def standard_plan(
             else {"steps": 100, "rounds": 5, "learning_rate": 0.02, "first_weight": 1.0}
         ],
         "autoattack": [{}],
+        "recolour": [{"trials": 100 if quick else 1000}],
+        "appearance": [{"steps": 10, "samples": 10}] if quick else [{"restarts": 2}],
+        FOLDER: [{"edits": edits}],
     }
+    if FOLDER in chosen and edits is None:
+        raise ValueError(f"standard_plan: {FOLDER} needs edits, a folder with ID/*.png")
     attacks = []
     for name in chosen:
-        radii = {"linf": strengths, "l2": budgets}
+        radii = {"linf": strengths, "l2": budgets, SEMANTIC: (WHOLE,)}
         norms = [norm for norm in norms_of(name) if radii[norm]]
         if not norms:
             word = "strengths" if "linf" in norms_of(name) else "budgets"
@@ -198,7 +225,7 @@ def standard_plan(
             for norm in norms
             for each in options[name]
         ]  # fmt: skip
-    if strengths:
+    if strengths and not set(chosen) <= set(EDITS):
         longer = {"loss": "margin", "steps": 40 if quick else 200}
         attacks.append(AttackPlan("pgd", strengths[-1:], options=longer, check=LONGER))
         sanity = {"loss": "margin", "steps": 20}

@@ -69,21 +69,22 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Strip:
-    """Figures that belong together."""
-
-    title: str
-    figures: Sequence[Figure]
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class Panel:
     """A chart with its title; ``svg`` is markup of our own making, ``curves`` the classifiers."""
 
     title: str
     svg: str
     curves: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Figures that belong together, and charts about them."""
+
+    title: str
+    figures: Sequence[Figure]
+    note: str = ""
+    charts: Sequence[Panel] = ()
 
 
 @dataclass(frozen=True)
@@ -145,12 +146,14 @@ class PaperTable:
         head: Column headings.
         lines: Cells as text; the first is the line's name.
         note: What a reader must know of it.
+        words: Numbers of the columns of text, besides the first.
     """
 
     title: str
     head: Sequence[str]
     lines: Sequence[Sequence[str]]
     note: str = ""
+    words: Sequence[int] = ()
 
     def to_text(self) -> str:
         """Writes it as aligned text."""
@@ -158,8 +161,10 @@ class PaperTable:
         sizes = [max(len(line[i]) for line in every) for i in range(len(self.head))]
         out = [self.title]
         for line in every:
-            cells = [line[0].ljust(sizes[0])]
-            cells += [cell.rjust(size) for cell, size in zip(line[1:], sizes[1:], strict=True)]
+            cells = [
+                cell.ljust(size) if i == 0 or i in self.words else cell.rjust(size)
+                for i, (cell, size) in enumerate(zip(line, sizes, strict=True))
+            ]
             out.append("  ".join(cells).rstrip())
             if line is every[0]:
                 out.append("-" * len(out[-1]))
@@ -179,6 +184,7 @@ class Report:
         details: Titled lists of name and value: settings, versions, seeds, sample ids.
         caveats: What the numbers do not say.
         tables: Tables in a paper's layout, shown first.
+        findings: What the tables say, in sentences; before them.
     """
 
     title: str
@@ -189,6 +195,7 @@ class Report:
     details: Sequence[tuple[str, Sequence[tuple[str, str]]]]
     caveats: Sequence[str] = field(default_factory=tuple)
     tables: Sequence[PaperTable] = field(default_factory=tuple)
+    findings: Sequence[str] = field(default_factory=tuple)
 
     @property
     def told(self) -> list[Flag]:

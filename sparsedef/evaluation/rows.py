@@ -12,6 +12,8 @@ from sparsedef.evaluation.threats import CLEAN, GRAY_BOX, KNOWING, WORST_CASE, i
 
 UNBOUNDED = "unbounded"  # a radius that allows almost any image must fool everything
 LONGER = "longer"  # more steps of the same attack must not help the defense
+SEMANTIC = "semantic"  # edits without a radius in pixels; their one strength is the whole set
+WHOLE = 1.0
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,9 @@ class Row:
             clean images and for the worst case.
         threat_model: What the attacker knows: see ``threats``.
         norm: ``"linf"``, ``"l2"``, or another measure of strength by its own name; L2 strengths
-            are relative to the mean norm of the test images.
-        strength: Radius of the perturbation.
+            are relative to the mean norm of the test images. ``"semantic"``: edits that have no
+            radius.
+        strength: Radius of the perturbation; of semantic edits ``WHOLE``, ``null`` in JSON.
         correct: ``"1"`` or ``"0"`` per sample, in the order of the task's sample ids; of a random
             defense, right in more than half of the final draws.
         steps: Gradients, or queries, that the attack takes per image; 0: not counted.
@@ -109,6 +112,7 @@ class Row:
         """The row as plain values, with what follows from them."""
         low, high = self.interval
         return asdict(self) | {
+            "strength": None if self.norm == SEMANTIC else self.strength,
             "n": self.n,
             "accuracy": self.accuracy,
             "ci_low": low,
@@ -120,7 +124,10 @@ class Row:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Row:
         """Reads what ``to_json`` wrote."""
-        return cls(**{name: values[name] for name in cls.__dataclass_fields__})
+        known = {name: values[name] for name in cls.__dataclass_fields__}
+        if known["norm"] == SEMANTIC:
+            known["strength"] = WHOLE
+        return cls(**known)
 
 
 def join(parts: Sequence[Row]) -> Row:
@@ -184,6 +191,8 @@ def _add_up(rows: list[Row]) -> list[Row]:
 
 def describe_strength(norm: str, strength: float) -> str:
     """Writes a strength as readers of papers expect: ``8/255``, or a share of the mean norm."""
+    if norm == SEMANTIC:
+        return "edited"
     if norm != "linf":
         return f"{strength:g}"
     levels = strength * 255

@@ -17,8 +17,8 @@ from sparsedef.defenses import Defense
 from sparsedef.evaluation.cache import Cache
 from sparsedef.evaluation.contenders import Task, fingerprint
 from sparsedef.evaluation.jobs import Job, is_pictured, plan_jobs
-from sparsedef.evaluation.plan import Plan
-from sparsedef.evaluation.rows import Row, join
+from sparsedef.evaluation.plan import FOLDER, Plan
+from sparsedef.evaluation.rows import SEMANTIC, Row, join
 from sparsedef.evaluation.scoring import Outcome, at_length, fell_within, score
 from sparsedef.evaluation.threats import CLEAN
 from sparsedef.evaluation.work_bar import work_bar
@@ -134,7 +134,7 @@ class _Batch:
         digests: Mapping[str, str],
     ) -> None:  # fmt: skip
         self.task, self.plan, self.cache, self.digests = task, plan, cache, digests
-        self.images, self.labels = split.images, split.labels
+        self.images, self.labels, self.ids = split.images, split.labels, split.ids
         self.norm = task.mean_norm
         self.seed = plan.seed * 100_003 + index
         self.n_pictures = max(0, min(len(split), plan.n_pictures - index * plan.batch_size))
@@ -173,6 +173,7 @@ class _Batch:
             names += [job.bare] if job.bare is not None else []
         plan = asdict(self.plan)
         del plan["attacks"]
+        edits = "" if job is None else self._edits_digest(job)
         return {
             "task": self.task.name,
             "job": None if job is None else asdict(job),
@@ -180,8 +181,17 @@ class _Batch:
             "seed": self.seed,
             "norm": self.norm,
             "images": self.images_digest,
+            "edits": edits,
             "contenders": {name: self.digests[name] for name in names},
         }
+
+    def _edits_digest(self, job: Job) -> str:
+        """What the pictures are that were edited elsewhere, and may have been edited again."""
+        if job.plan.attack != FOLDER:
+            return ""
+        folder = Path(job.plan.options["edits"])
+        files = sorted(path for each in self.ids for path in (folder / each).glob("*"))
+        return fingerprint([str(path) for path in files], [path.read_bytes() for path in files])
 
     def _clean(self) -> dict[str, Any]:
         rows = []
@@ -198,10 +208,11 @@ class _Batch:
         rows = []
         for strength in job.strengths:
             images, length = result.images, strength * self.norm
-            if not job.plan.has_radius:
+            is_stretched = not job.plan.has_radius and job.plan.norm != SEMANTIC
+            if is_stretched:
                 images = at_length(self.images, result.images, length)
             outcome = self._score(job.target, images)
-            if not job.plan.has_radius:
+            if is_stretched:
                 outcome = outcome.with_fallen(fell_within(result, length))
             rows.append(self._job_row(job, job.target, job.threat_model, strength, outcome, result))
             for name, threat in job.scored_on:
@@ -215,7 +226,7 @@ class _Batch:
 
     def _attack(self, job: Job, target: str, start: Tensor | None) -> AttackResult:
         radius = job.strengths[0] * (self.norm if job.plan.norm == "l2" else 1.0)
-        attack = job.plan.build(radius, seed=self.seed, draws=self.plan.draws)
+        attack = job.plan.build(radius, seed=self.seed, draws=self.plan.draws, ids=self.ids)
         contender = self.task.contenders[target]
         gradient_model = None
         if job.stand_in:

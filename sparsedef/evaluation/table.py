@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sparsedef.evaluation.rows import UNBOUNDED, Row, describe_strength
+from sparsedef.evaluation.rows import SEMANTIC, UNBOUNDED, Row, describe_strength
 from sparsedef.evaluation.threats import CLEAN, reading_order
 
 
@@ -64,7 +64,11 @@ def mark(norm: str) -> str:
 
 def norm_title(norm: str) -> str:
     """Says in words what strengths of a norm measure."""
-    titles = {"linf": "L∞ radius", "l2": "L2 radius relative to the images' mean norm"}
+    titles = {
+        "linf": "L∞ radius",
+        "l2": "L2 radius relative to the images' mean norm",
+        SEMANTIC: "semantic edits (they have no radius)",
+    }
     return titles.get(norm, norm)
 
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from tiny_clip import WORDS, TinyClip
 from torch import Tensor, nn
 
-from sparsedef.defenses import DEFENSES, Defense, Purifier
+from sparsedef.defenses import DEFENSES, SSD, Defense, Purifier
 
 
 class Tiny(nn.Module):
@@ -37,6 +38,9 @@ def make_images(count: int, seed: int = 0) -> Tensor:
 def defense(request: pytest.FixtureRequest) -> Defense:
     images = make_images(12, seed=1)
     labels = torch.zeros(12, dtype=torch.long)
+    if request.param == "ssd":  # it defends an embedding, and needs words and several classes
+        options = {"concepts": WORDS, "n_classes": 5, "seed": 0}
+        return SSD.fit(TinyClip(), images, torch.arange(12) % 5, **options).eval()
     return DEFENSES[request.param].fit(Tiny(), images, labels, seed=0).eval()
 
 

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from sparsedef.clip import load_clip
+from sparsedef.concepts import concept_dictionary, load_concepts
+from sparsedef.defenses.base import check_images
 from sparsedef.defenses.semantic.inputs import check_embeddings
 from sparsedef.defenses.semantic.shift import Shift, measure_shift
 from sparsedef.defenses.semantic.sparse_concepts import SparseConcepts, keep_largest, refit
+from sparsedef.defenses.semantic.words import Words
 from sparsedef.solvers.checks import check_count
 from sparsedef.solvers.lasso import lasso
 from sparsedef.solvers.result import SparseCode, spread
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+SHIPPED_SUPPORT = 4  # about as many phrases of the shipped list tell a shape and its fill
 
 
 class SSD(SparseConcepts):
@@ -95,6 +106,51 @@ class SSD(SparseConcepts):
         self.debias = debias
         self.tol = tol
         self.backend = backend
+
+    @classmethod
+    def fit(
+        cls,
+        classifier: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        seed: int = 0,
+        concepts: Sequence[str] = (),
+        dictionary: Tensor | None = None,
+        words: Words | None = None,
+        **options: Any,
+    ) -> Self:
+        """Embeds clean training images and fits to them; see ``from_embeddings``.
+
+        An encoder of images and texts needs ``concepts``, any other encoder ``dictionary`` or
+        ``words``. A classifier that comes with none of these cannot be read by concepts: then,
+        with a warning, the small CLIP that is shipped takes its place with the concepts of
+        ShapeWorld, which makes sense for images of that world only.
+
+        Args:
+            classifier: The encoder, or a classifier whose place is taken.
+            images: Clean training images ``[B, 3, H, W]`` in [0, 1].
+            labels: Their classes, ``[B]`` int64.
+            seed: Of what is drawn.
+            concepts: See ``EmbeddingClassifier.fit``.
+            dictionary: See ``EmbeddingClassifier.fit``.
+            words: See ``EmbeddingClassifier.fit``.
+            options: Of ``from_embeddings``.
+
+        Raises:
+            ImportError: The small CLIP is needed and open_clip is not installed.
+        """
+        is_told = bool(concepts) or dictionary is not None or words is not None
+        if not is_told and not hasattr(classifier, "text"):
+            check_images(cls.__name__, images)
+            with torch.no_grad():
+                options.setdefault("n_classes", classifier(images[:1]).shape[1])
+            options.setdefault("target_support", SHIPPED_SUPPORT)
+            classifier, words = _shipped(cls.__name__)
+        return super().fit(
+            classifier, images, labels, seed=seed, concepts=concepts, dictionary=dictionary,
+            words=words, **options,
+        )  # fmt: skip
 
     def fit_features(self, embeddings: Tensor) -> None:
         """Takes the mean of clean training embeddings ``[n, M]``, and alpha if there is none."""
@@ -233,3 +289,17 @@ class SSD(SparseConcepts):
         self.alpha = alpha
         self.is_fitted = False
         return alpha
+
+
+def _shipped(who: str) -> tuple[nn.Module, Words]:
+    """The small CLIP, and ShapeWorld's concepts without near-copies."""
+    warnings.warn(
+        f"{who}: no concepts were given and the classifier embeds no texts: the shipped small CLIP "
+        f"takes its place, which knows drawn shapes only (pass an encoder with concepts=...)",
+        stacklevel=3,
+    )
+    encoder = load_clip()
+    template = "a shape with {}"
+    texts = load_concepts("shapeworld").texts
+    kept = concept_dictionary(texts, encoder.text, template=template, center="text").distinct()
+    return encoder, Words.embed(encoder, kept.texts, template=template)
