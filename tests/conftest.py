@@ -8,6 +8,25 @@ import pytest
 import torch
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--one-per-file", action="store_true",
+        help="only the first chosen test of each file: with -m slow, one of each kind",
+    )  # fmt: skip
+
+
+@pytest.hookimpl(trylast=True)  # after -m and -k have chosen
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--one-per-file"):
+        return
+    first: dict[Any, pytest.Item] = {}
+    for item in items:
+        first.setdefault(item.path, item)
+    kept = set(first.values())
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
     # A shell's background job ignores it, and so would the commands that tests interrupt.
