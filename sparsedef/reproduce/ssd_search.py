@@ -278,7 +278,7 @@ def search_table(outcomes: list[Outcome], last: Duel) -> PaperTable:
     low, high = paired_interval(last.sparse_right, last.dense_right)
     n = len(last.sparse_right)
     return PaperTable(
-        words=(2,),
+        words=(0, 2),
         title="Where does sparsity itself win? Sparse code against dense head, same dictionary",
         head=["condition", "atoms", "sparse code", "clean", "edited", "dense: clean", "edited",
          "difference", "winner"],
