@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 
+from sparsedef.commands.reproduce_laat import ABOUT as LAAT_ABOUT
+from sparsedef.commands.reproduce_laat import add_laat, run_laat
 from sparsedef.commands.running import (
     add_data_arguments,
     add_run_arguments,
@@ -96,4 +98,5 @@ PAPERS: dict[
     "regionsparse": (
         "patches of clean images against adversarial noise", _add_regionsparse, _regionsparse
     ),
+    "laat": (LAAT_ABOUT, add_laat, run_laat),
 }  # fmt: skip

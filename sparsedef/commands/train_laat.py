@@ -48,24 +48,7 @@ class LAATTraining:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Adds the options."""
-        parser.add_argument(
-            "--dataset", choices=tuple(SCHEDULES), default="shapeworld",
-            help="with its schedule (default: shapeworld; the others need --root)",
-        )  # fmt: skip
-        parser.add_argument(
-            "--root", type=Path, metavar="DIR",
-            help="CIFAR-100's files, or train/, val/, test/ with folders of different classes",
-        )  # fmt: skip
-        texts = parser.add_mutually_exclusive_group()
-        texts.add_argument(
-            "--texts", type=Path, metavar="FILE",
-            help="stored features of the class names: .npy (names in .txt beside), .safetensors",
-        )  # fmt: skip
-        texts.add_argument("--clip", metavar="NAME", help="of open_clip: embeds the class names")
-        parser.add_argument("--pretrained", metavar="W", help="weights or tag of --clip")
-        parser.add_argument(
-            "--names", type=Path, metavar="FILE", help="JSON: folder of a class to its name"
-        )
+        add_text_arguments(parser)
         parser.add_argument(
             "--anchors", choices=tuple(ANCHORS), default="expanded", help="(default: expanded)"
         )
@@ -123,6 +106,28 @@ class LAATTraining:
         return _summary(job, about)
 
 
+def add_text_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that choose images and the texts of their classes."""
+    parser.add_argument(
+        "--dataset", choices=tuple(SCHEDULES), default="shapeworld",
+        help="with its schedule (default: shapeworld; the others need --root)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--root", type=Path, metavar="DIR",
+        help="CIFAR-100's files, or train/, val/, test/ with folders of different classes",
+    )  # fmt: skip
+    texts = parser.add_mutually_exclusive_group()
+    texts.add_argument(
+        "--texts", type=Path, metavar="FILE",
+        help="stored features of the class names: .npy (names in .txt beside), .safetensors",
+    )  # fmt: skip
+    texts.add_argument("--clip", metavar="NAME", help="of open_clip: embeds the class names")
+    parser.add_argument("--pretrained", metavar="W", help="weights or tag of --clip")
+    parser.add_argument(
+        "--names", type=Path, metavar="FILE", help="JSON: folder of a class to its name"
+    )
+
+
 def validation_of(data: ClassSplit, schedule: Schedule, seed: int) -> tuple[Split, tuple[int, ...]]:
     """Validation images, as many as the schedule allows, and their classes."""
     count = len(data.validation)
@@ -141,8 +146,8 @@ def _prepare(
     schedule = replace(
         SCHEDULES[arguments.dataset], **{k: v for k, v in given.items() if v is not None}
     )
-    data = _load(arguments, schedule)
-    texts, concepts = _texts(arguments, data)
+    data = load_zero_shot_data(arguments, schedule, n_train=arguments.train_images)
+    texts, concepts = load_texts(arguments, data)
     inputs = AnchorInputs(texts, data.names(data.seen), concepts, seed=arguments.seed)
     anchors = make_anchors(arguments.anchors, inputs, data.classes)
     objective = _objective(arguments, schedule)
@@ -157,19 +162,23 @@ def _prepare(
     return data, anchors, job, schedule
 
 
-def _load(arguments: argparse.Namespace, schedule: Schedule) -> ClassSplit:
+def load_zero_shot_data(
+    arguments: argparse.Namespace, schedule: Schedule, **limits: Any
+) -> ClassSplit:
+    """Loads the data set of the options; ``limits`` are for ShapeWorld, which is drawn."""
     if arguments.dataset == "shapeworld":
         if arguments.root is not None:
             raise ValueError("--root is not for shapeworld, which is drawn")
-        return load_compositions(
-            seed=arguments.seed, size=schedule.size, n_train=arguments.train_images
-        )
+        return load_compositions(seed=arguments.seed, size=schedule.size, **limits)
     if arguments.dataset == "cifar_fs":
         return load_cifar_fs(arguments.root, seed=arguments.seed, size=schedule.size)
     return load_split_folders(arguments.root, seed=arguments.seed, size=schedule.size)
 
 
-def _texts(arguments: argparse.Namespace, data: ClassSplit) -> tuple[ClassTexts, ClassTexts | None]:
+def load_texts(
+    arguments: argparse.Namespace, data: ClassSplit
+) -> tuple[ClassTexts, ClassTexts | None]:
+    """Loads features of all class names, and of concepts where there are some."""
     spoken = dict.fromkeys(data.classes)
     if arguments.names is not None:
         spoken.update(json.loads(arguments.names.read_text()))

@@ -76,3 +76,34 @@ def paired_excess(first: str, second: str) -> tuple[int, bool]:
     only_first, only_second = pairs.count(("1", "0")), pairs.count(("0", "1"))
     excess = only_first - only_second
     return excess, abs(excess) > 2 * math.sqrt(only_first + only_second)
+
+
+def paired_interval(first: str, second: str, quantile: float = QUANTILE_95) -> tuple[float, float]:
+    """Bounds the difference of two accuracies on the same samples, ``first`` minus ``second``.
+
+    Args:
+        first: One outcome per sample, ``"1"`` (right) or ``"0"``.
+        second: The other, on the same samples in the same order.
+        quantile: Of the standard normal law; the default gives 95%.
+
+    Returns:
+        Both ends, in [-1, 1].
+
+    Example:
+        >>> low, high = paired_interval("11111111", "00001111")
+        >>> round(low, 2), round(high, 2)
+        (-0.01, 0.81)
+
+    Source: Bonett and Price, 2012: Wald's interval with one more pair of each discordant kind.
+    """
+    if len(first) != len(second):
+        raise ValueError(
+            f"paired_interval: outcomes must be on the same samples, got {len(first)} and "
+            f"{len(second)}"
+        )
+    pairs = list(zip(first, second, strict=True))
+    total = len(pairs) + 2
+    gained, lost = ((pairs.count(pair) + 1) / total for pair in (("1", "0"), ("0", "1")))
+    difference = gained - lost
+    half = quantile * math.sqrt((gained + lost - difference**2) / total)
+    return max(-1.0, difference - half), min(1.0, difference + half)

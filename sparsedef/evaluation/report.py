@@ -69,21 +69,22 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Strip:
-    """Figures that belong together."""
-
-    title: str
-    figures: Sequence[Figure]
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class Panel:
     """A chart with its title; ``svg`` is markup of our own making, ``curves`` the classifiers."""
 
     title: str
     svg: str
     curves: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Figures that belong together, and charts about them."""
+
+    title: str
+    figures: Sequence[Figure]
+    note: str = ""
+    charts: Sequence[Panel] = ()
 
 
 @dataclass(frozen=True)
