@@ -12,7 +12,7 @@ from sparsedef.evaluation import Cache, Words, work_bar, write_pages
 from sparsedef.evaluation.assemble import versions
 from sparsedef.evaluation.contenders import NONE
 from sparsedef.reproduce.laat import Found, run_general, run_zero_shot, train_all
-from sparsedef.reproduce.laat_methods import METHODS, Setting
+from sparsedef.reproduce.laat_methods import METHODS, NOT_QUICK, Setting
 from sparsedef.reproduce.laat_pictures import strips
 from sparsedef.reproduce.laat_shots import run_shots
 from sparsedef.reproduce.laat_sizes import QUICK, Sizes
@@ -55,7 +55,7 @@ def run_laat(arguments: argparse.Namespace) -> None:
     known = versions()
     cache = Cache(arguments.out / "cache", known)
     setting, sizes = prepare(arguments)
-    names = [name for name in METHODS if name in (NONE, *(arguments.methods or METHODS))]
+    names = chosen_methods(arguments)
     networks, missing = train_all(cache, setting, names, say=lambda title: None)
     with work_bar() as bar:
         zero_shot, auto, auto_name = run_zero_shot(setting, networks, sizes, cache, bar)
@@ -81,6 +81,12 @@ def run_laat(arguments: argparse.Namespace) -> None:
     for table in laid_out:
         print(f"\n{table.to_text()}")
     print(f"\n{first}")
+
+
+def chosen_methods(arguments: argparse.Namespace) -> list[str]:
+    """Those asked for, in the order of the table; ``none`` is in every evaluation."""
+    usual = [name for name in METHODS if not (arguments.quick and name in NOT_QUICK)]
+    return [name for name in METHODS if name in (NONE, *(arguments.methods or usual))]
 
 
 def prepare(arguments: argparse.Namespace) -> tuple[Setting, Sizes]:

@@ -125,6 +125,9 @@ METHODS: Mapping[str, Method] = {
 }  # fmt: skip
 
 
+NOT_QUICK = ("raw, no smoothness",)  # left out of a quick run
+
+
 @dataclass(frozen=True)
 class Network:
     """A trained encoder.
