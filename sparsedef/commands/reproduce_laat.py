@@ -15,7 +15,7 @@ from sparsedef.reproduce.laat import Found, run_general, run_zero_shot, train_al
 from sparsedef.reproduce.laat_methods import METHODS, NOT_QUICK, Setting
 from sparsedef.reproduce.laat_pictures import strips
 from sparsedef.reproduce.laat_shots import run_shots
-from sparsedef.reproduce.laat_sizes import QUICK, Sizes
+from sparsedef.reproduce.laat_sizes import MAIN, QUICK, Sizes
 from sparsedef.reproduce.laat_tables import class_names, first_sentence, tables
 
 ABOUT = "text anchors for robustness on classes without images"
@@ -75,6 +75,7 @@ def run_laat(arguments: argparse.Namespace) -> None:
         },
         strips={(zero_shot.evaluation.task.name, ""): strips(found)},
         tables=laid_out,
+        shown=MAIN,
     )  # fmt: skip
     flags = write_pages(arguments.out, evaluations, known, words)
     tell(evaluations, flags, arguments.out)

@@ -21,6 +21,7 @@ from sparsedef.data.compositions import load_compositions
 from sparsedef.defenses.laat import (
     ANCHORS,
     LAAT,
+    TEMPLATE,
     AnchorInputs,
     ClassTexts,
     embed_classes,
@@ -124,6 +125,10 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
     texts.add_argument("--clip", metavar="NAME", help="of open_clip: embeds the class names")
     parser.add_argument("--pretrained", metavar="W", help="weights or tag of --clip")
     parser.add_argument(
+        "--templates", nargs="+", metavar="TEXT",
+        help=f"with {{}} for the name, averaged (default: {TEMPLATE!r})",
+    )  # fmt: skip
+    parser.add_argument(
         "--names", type=Path, metavar="FILE", help="JSON: folder of a class to its name"
     )
 
@@ -189,7 +194,8 @@ def load_texts(
     if arguments.clip is not None:
         from sparsedef.clip import load_clip
 
-        found = embed_classes(load_clip(arguments.clip, arguments.pretrained), names)
+        encoder = load_clip(arguments.clip, arguments.pretrained)
+        found = embed_classes(encoder, names, templates=_templates(arguments))
         return ClassTexts(data.classes, found.features, found.source), None
     if arguments.dataset == "shapeworld":
         return shapeworld_texts()
@@ -197,6 +203,17 @@ def load_texts(
         f"--texts FILE or --clip NAME must say where the text features of {arguments.dataset}'s "
         f"classes come from"
     )
+
+
+def _templates(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Those of the options; the small CLIP knows few words, and has prompts of its own."""
+    if arguments.templates is not None:
+        return tuple(arguments.templates)
+    if arguments.clip == "small":
+        from sparsedef.clip.train import PROMPTS
+
+        return PROMPTS
+    return (TEMPLATE,)
 
 
 def _objective(arguments: argparse.Namespace, schedule: Schedule) -> AnchorObjective:

@@ -237,4 +237,5 @@ def test_the_smallest_run_writes_tables_and_pages(
     page = (tmp_path / "report.html").read_text()
     for words in ("This is a quick run", "Generalised zero-shot", "Cosines of all pairs"):
         assert words in page
+    assert page.count('<section class="card">') == 6  # of laat and raw anchors, in three tasks
     assert "expanded minus raw" in capsys.readouterr().out
