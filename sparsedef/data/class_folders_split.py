@@ -131,16 +131,15 @@ def _hold_out(pool: Pool, most: int, seed: int) -> tuple[torch.Tensor, torch.Ten
     for label in pool.labels.unique().tolist():
         own = order[pool.labels[order] == label]
         kept.append(own[: min(most, len(own) // 10)])
-    held = torch.cat(kept)
-    return order[~torch.isin(order, held)], held
+    is_held = torch.isin(order, torch.cat(kept))
+    return order[~is_held], order[is_held]
 
 
 def _first(pool: Pool, most: int, seed: int) -> torch.Tensor:
-    """The first rows of each class, in a seeded order."""
+    """The first rows of each class; every beginning holds the classes in proportion."""
     order = torch.tensor(stratified(pool.labels, seed))
     own = [order[pool.labels[order] == label][:most] for label in pool.labels.unique().tolist()]
-    rows = torch.cat(own)
-    return rows[torch.argsort(rows)]
+    return order[torch.isin(order, torch.cat(own))]
 
 
 def _read(pool: Pool, rows: torch.Tensor) -> Split:

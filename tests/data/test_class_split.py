@@ -84,6 +84,7 @@ def test_folders_of_different_classes_become_one_data_set(tmp_path: Path) -> Non
     assert torch.equal(tone_of, torch.where(labels == 0, 10.0, 20.0))
     held = {tuple(image[:2, 0, 0].tolist()) for image in data.held_out.images}
     assert not held & {tuple(image[:2, 0, 0].tolist()) for image in images}
+    assert data.test.labels[:2].sort().values.tolist() == [0, 1]  # not class by class
     tones_of = {0: 40, 1: 50}
     expected = [tones_of[label] / 255 for label in data.test.labels.tolist()]
     assert data.test.images[:, 0, 0, 0].tolist() == pytest.approx(expected)
