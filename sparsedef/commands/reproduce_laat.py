@@ -107,9 +107,11 @@ def prepare(arguments: argparse.Namespace) -> tuple[Setting, Sizes]:
 
 
 def _quick(schedule: Schedule) -> Schedule:
+    # two steps must be able to reach the edge of the ball
     return replace(
-        schedule, epochs=QUICK_EPOCHS, steps=QUICK_STEPS, step_size=None, n_validation=100
-    )
+        schedule, epochs=QUICK_EPOCHS, steps=QUICK_STEPS, step_size=schedule.eps / QUICK_STEPS,
+        n_validation=100,
+    )  # fmt: skip
 
 
 def _lead(arguments: argparse.Namespace, setting: Setting) -> list[str]:

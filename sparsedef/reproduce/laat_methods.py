@@ -27,7 +27,7 @@ from sparsedef.training.anchored import AnchorObjective, train_anchored
 from sparsedef.training.embedding_drift import EmbeddingDrift
 from sparsedef.training.episodic import AdversarialQuerying, EpisodeSource
 
-CLIP_LR = 1e-3  # of SGD, for a tower that is trained already
+CLIP_LR = 3e-4  # of AdamW, for a tower that is trained already
 SUPPORT, QUERY, WAY = 5, 5, 5  # of the episodes of adversarial querying
 Say = Callable[[str], object]
 
@@ -176,6 +176,8 @@ def train_method(cache: Cache, name: str, setting: Setting, say: Say) -> Network
         "images": len(setting.data.train), "source": setting.data.source,
         "anchors": fingerprint(anchors), "start": fingerprint(encoder),
     }  # fmt: skip
+    if method.head == "clip":
+        settings["lr"] = CLIP_LR
     checkpoint = cache.path("training", settings).with_suffix(".checkpoint")
 
     def learn() -> dict[str, Any]:
@@ -219,7 +221,7 @@ def _learn(
     objective: Any = method.objective(schedule)
     source: Any = data.train
     augment: Any = schedule.augment
-    model, lr, batch_size = encoder, schedule.lr, schedule.batch_size
+    model, lr, batch_size, recipe = encoder, schedule.lr, schedule.batch_size, "sgd"
     if method.head == "linear":
         model = _with_head(encoder, setting)
     elif method.head == "episodes":
@@ -233,7 +235,7 @@ def _learn(
         )  # fmt: skip
         batch_size, augment = 1, None
     elif method.head == "clip":
-        lr = CLIP_LR
+        lr, recipe = CLIP_LR, "adamw"
         if name == "fare":
             original = copy.deepcopy(encoder).eval().requires_grad_(False)
             objective = EmbeddingDrift(objective, original)
@@ -245,7 +247,8 @@ def _learn(
         assert anchors is not None
         model = LAAT(encoder, anchors[list(data.seen)])
     return train_anchored(
-        model, source, objective, epochs=epochs, batch_size=batch_size, lr=lr, augment=augment,
+        model, source, objective, epochs=epochs, batch_size=batch_size, lr=lr,
+        recipe=recipe, augment=augment,
         validate=lambda: validation_score(encoder, anchors, setting), seed=setting.seed,
         settings={"method": name}, checkpoint=checkpoint, checkpoint_steps=200,
         title=f"training {name}", is_silent=setting.is_silent,
@@ -277,7 +280,7 @@ def _with_head(encoder: nn.Module, setting: Setting) -> nn.Module:
 def _clip_head(encoder: nn.Module, anchors: Tensor) -> LAAT:
     """CLIP's zero-shot classifier, at the temperature that it was trained with."""
     scale: Any = encoder.scale
-    return LAAT(encoder, anchors, temperature=1 / float(scale))
+    return LAAT(encoder, anchors, temperature=1 / float(scale.detach()))
 
 
 def _train_image_tower_only(encoder: nn.Module) -> None:

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from sparsedef.learning.ranks import ALONE, Ranks
 from sparsedef.solvers.checks import check_choice, check_count
+from sparsedef.training.classifier import RECIPES
 from sparsedef.training.descent import Trained
 from sparsedef.training.inner import Perturb
 from sparsedef.training.loop import n_batches, train
@@ -169,6 +170,7 @@ def train_anchored(
     batch_size: int = 128,
     lr: float = 0.05,
     weight_decay: float = 5e-4,
+    recipe: str = "sgd",
     drop_at: float = 0.6,
     augment: Callable[[Tensor, Step], Tensor] | None = None,
     validate: Callable[[], float] | None = None,
@@ -191,8 +193,10 @@ def train_anchored(
         objective: ``AnchorObjective``, or another of ``sparsedef.training``.
         epochs: How often each image is seen.
         batch_size: Of all ranks together.
-        lr: Rate of SGD with momentum 0.9.
+        lr: Learning rate.
         weight_decay: Per step, times the rate.
+        recipe: ``"sgd"``, with momentum 0.9 as published, or ``"adamw"``, which minds the scale of
+            the loss less.
         drop_at: Share of the epochs after which the rate is a tenth.
         augment: Changes training images first; its ``repr`` must tell its settings.
         validate: Scores the model after each epoch; the best epoch's weights stay. Never on
@@ -210,10 +214,10 @@ def train_anchored(
     """
     check_count("train_anchored", "epochs", epochs)
     check_count("train_anchored", "batch_size", batch_size)
-    optimizer = torch.optim.SGD(
-        [p for p in model.parameters() if p.requires_grad],
-        lr, momentum=0.9, weight_decay=weight_decay,
-    )  # fmt: skip
+    check_choice("train_anchored", "recipe", recipe, tuple(RECIPES))
+    optimizer = RECIPES[recipe].make(
+        [p for p in model.parameters() if p.requires_grad], lr=lr, weight_decay=weight_decay
+    )
     drop = round(drop_at * epochs) * n_batches(len(source), batch_size)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [drop], gamma=0.1)
 
@@ -224,7 +228,8 @@ def train_anchored(
         return objective(model, images, labels, step)
 
     own = {
-        "objective": repr(objective), "lr": lr, "weight_decay": weight_decay, "drop_at": drop_at,
+        "objective": repr(objective), "recipe": recipe, "lr": lr,
+        "weight_decay": weight_decay, "drop_at": drop_at,
         "augment": None if augment is None else repr(augment),
     }  # fmt: skip
     return train(
