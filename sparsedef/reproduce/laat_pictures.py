@@ -49,10 +49,12 @@ def cosine_picture(setting: Setting, kind: str) -> Tensor:
 
 def learning_curves(found: Found) -> Panel:
     """Robust accuracy on validation classes after each epoch, as in the paper's Fig. 3."""
-    count = min(len(found.setting.data.validation), found.setting.schedule.n_validation)
+    whole = min(len(found.setting.data.validation), found.setting.schedule.n_validation)
     names = [name for name in LEARNT if name in found.networks]
     curves = []
     for number, name in enumerate(names):
+        # who has no anchors is scored on one half, by prototypes of the other
+        count = whole if found.networks[name].anchors is not None else whole - whole // 2
         points = tuple(
             (score, *wilson_interval(round(score * count), count))
             for score in found.networks[name].trained.scores

@@ -182,3 +182,14 @@ def test_an_augmentation_of_nothing_changes_nothing() -> None:
     moved = Augment(shift=1, rotation=15.0, jitter=0.4, flip=True)(images, Step.single(4, 0))
     assert moved.shape == images.shape
     assert not torch.equal(moved, images)
+
+
+def test_another_optimiser_is_taken_and_an_unknown_one_refused() -> None:
+    source = Tensors(torch.rand(8, 3, 2, 2), torch.arange(8) % 3)
+    options = {"epochs": 1, "batch_size": 4, "is_silent": True}
+    heads = [Head(), Head()]
+    for head, recipe in zip(heads, ("sgd", "adamw"), strict=True):
+        train_anchored(head, source, AnchorObjective(), recipe=recipe, **options)  # type: ignore
+    assert not torch.equal(heads[0].encoder[1].weight, heads[1].encoder[1].weight)
+    with pytest.raises(ValueError, match="recipe"):
+        train_anchored(Head(), source, AnchorObjective(), recipe="adam", **options)  # type: ignore
