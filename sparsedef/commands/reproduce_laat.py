@@ -73,7 +73,9 @@ def run_laat(arguments: argparse.Namespace) -> None:
             "schedule": repr(setting.schedule), "sizes": repr(sizes),
             **dict(class_names(setting.data)),
         },
-        strips={(zero_shot.evaluation.task.name, ""): strips(found)},
+        # not at the end, behind the table of all results
+        strips={(zero_shot.evaluation.task.name, MAIN[0] if MAIN[0] in networks else ""):
+                strips(found)},
         tables=laid_out,
         shown=MAIN,
     )  # fmt: skip

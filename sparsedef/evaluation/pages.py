@@ -177,7 +177,9 @@ def _task_report(found: Evaluation, words: Words, flags: list[Flag]) -> TaskRepo
     every = [*found.rows, *worst_cases(found.rows)]
     norms = list(dict.fromkeys(r.norm for r in every if r.threat_model != CLEAN))
     extra = words.strips or {}
-    overviews = [overview(every, f"Worst case, {mark(n)}", n) for n in norms]
+    # a curve needs a colour of its own
+    drawn = [r for r in every if words.shown is None or r.defense in (NONE, *words.shown)]
+    overviews = [overview(drawn, f"Worst case, {mark(n)}", n) for n in norms]
     parts = []
     names = [name for name in task.defended() if words.shown is None or name in words.shown]
     for name in names or [NONE]:

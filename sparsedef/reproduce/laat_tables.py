@@ -66,8 +66,8 @@ def claim_table(found: Found) -> PaperTable:
         ["method", "clean", attack, "over episodes"],
         lines,
         f"{len(found.auto.place)} attacked images; 95% Wilson intervals over images, of the "
-        "difference over pairs of outcomes; the last column is the mean over "
-        f"{len(found.auto.episodes)} episodes, which share images.",
+        "difference over pairs of outcomes; the last column is the mean over episodes (here "
+        f"{len(found.auto.episodes)}), which share images.",
     )
 
 
@@ -145,16 +145,15 @@ def general_table(found: Found) -> PaperTable:
             harmonic = 2 * shares[0] * shares[1] / total if total > 0 else 0.0
             cells += [f"{100 * share:.1f}" for share in (*shares, harmonic)]
         lines.append([name, *cells])
-    tick = describe_strength("linf", eps)
     heads = [
-        f"{part}{when}" for when in (", clean", f", PGD-20 {tick}")
-        for part in ("seen", "unseen", "harmonic")
-    ]  # fmt: skip
+        f"{part}{when}" for when in ("", ", attacked") for part in ("seen", "unseen", "harmonic")
+    ]
     return PaperTable(
         f"Generalised zero-shot: every image among all {len(evaluation.task.classes)} seen and "
         "unseen classes, accuracy in %",
         ["method", *heads], lines,
-        f"{sum(is_seen)} held-out images of seen classes, {len(is_seen) - sum(is_seen)} of unseen.",
+        f"{sum(is_seen)} held-out images of seen classes, {len(is_seen) - sum(is_seen)} of unseen. "
+        f"Attacked: PGD-20 at {describe_strength('linf', eps)}.",
     )  # fmt: skip
 
 
