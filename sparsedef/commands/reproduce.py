@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 
+from sparsedef.commands.reproduce_laat import ABOUT as LAAT_ABOUT
+from sparsedef.commands.reproduce_laat import add_laat, run_laat
 from sparsedef.commands.reproduce_ssd import add_ssd, run_ssd
 from sparsedef.commands.running import (
     add_data_arguments,
@@ -102,4 +104,5 @@ PAPERS: dict[
         "patches of clean images against adversarial noise", _add_regionsparse, _regionsparse
     ),
     "ssd": ("sparse codes of concepts against semantic edits", add_ssd, run_ssd),
+    "laat": (LAAT_ABOUT, add_laat, run_laat),
 }  # fmt: skip

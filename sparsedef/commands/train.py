@@ -12,6 +12,7 @@ import torch
 from sparsedef.commands.train_classifier import ClassifierTraining
 from sparsedef.commands.train_clip import ClipTraining
 from sparsedef.commands.train_comdefend import ComDefendTraining
+from sparsedef.commands.train_laat import LAATTraining
 from sparsedef.streams.ranks import Processes, join_ranks
 
 
@@ -37,6 +38,7 @@ KINDS: Mapping[str, Kind] = {
     "trades": ClassifierTraining("trades", "a classifier whose answer an attack shall not move"),
     "comdefend": ComDefendTraining(),
     "clip": ClipTraining(),
+    "laat": LAATTraining(),
 }
 
 

@@ -79,7 +79,9 @@ def read_pictures(
             ``exact``, has another size.
     """
     images = torch.empty(len(paths), 3, size, size)
-    for row, path in enumerate(tqdm(paths, desc=f"{who}: reading", disable=None, leave=False)):
+    for row, path in enumerate(
+        tqdm(paths, desc=f"{who}: reading", disable=None, leave=False, delay=3.0)
+    ):
         picture = _open_rgb(who, path)
         if exact and picture.size != (size, size):
             raise ValueError(

@@ -15,6 +15,7 @@ from torch import nn
 
 from sparsedef.learning.checkpoint import write
 from sparsedef.models.comdefend import ComDefendCodec
+from sparsedef.models.embedding_net import EmbeddingNet
 from sparsedef.models.small_cnn import SmallCNN
 from sparsedef.version import __version__
 
@@ -25,7 +26,11 @@ REVISION = 1  # of the file's meaning
 
 # classifiers, and all networks that a file may hold
 MODELS: Mapping[str, Builder] = {"small_cnn": SmallCNN}
-NETWORKS: Mapping[str, Builder] = {**MODELS, "comdefend": ComDefendCodec}
+NETWORKS: Mapping[str, Builder] = {
+    **MODELS,
+    "comdefend": ComDefendCodec,
+    "embedding_net": EmbeddingNet,
+}
 
 
 @dataclass(frozen=True)
