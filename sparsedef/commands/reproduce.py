@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import replace
 
-from sparsedef.commands.reproduce_laat import ABOUT as LAAT_ABOUT
-from sparsedef.commands.reproduce_laat import add_laat, run_laat
-from sparsedef.commands.reproduce_ssd import add_ssd, run_ssd
-from sparsedef.commands.running import (
-    add_data_arguments,
-    add_run_arguments,
-    guarded,
-    settings_of,
-    tell,
-)
-from sparsedef.data import load_dataset
-from sparsedef.evaluation import Cache, Words, evaluate, total_cost, work_bar, write_pages
-from sparsedef.evaluation.assemble import versions
-from sparsedef.reproduce.regionsparse import EXPERIMENTS
-from sparsedef.reproduce.regionsparse_paper import NOT_THERE
+from sparsedef.commands import reproduce_laat as laat
+from sparsedef.commands import reproduce_regionsparse as regionsparse
+from sparsedef.commands import reproduce_ssd as ssd
+from sparsedef.commands.running import guarded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,61 +25,6 @@ def run(arguments: argparse.Namespace) -> int:
     return guarded(f"reproduce {arguments.paper}", arguments, lambda: work(arguments))
 
 
-def _add_regionsparse(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "RegionSparse: its tables and figures at the paper's strengths, beside the paper's "
-        "figures, and the adaptive attack that the paper lacks."
-    )
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--table", type=int, choices=(2,), help="of the paper (default: 2)")
-    which.add_argument("--figure", type=int, choices=(4, 5, 6, 7, 8), help="of the paper")
-    add_data_arguments(parser, default=None)
-    add_run_arguments(parser, "sparsedef-regionsparse")
-
-
-def _regionsparse(arguments: argparse.Namespace) -> None:
-    name = f"figure {arguments.figure}" if arguments.figure else "table 2"
-    experiment = EXPERIMENTS[name]
-    known = versions()
-    cache = Cache(arguments.out / "cache", known)
-    plan = experiment.plan(seed=arguments.seed, quick=arguments.quick)
-    plan = replace(plan, batch_size=arguments.batch_size)
-    n = arguments.images or (experiment.n_quick if arguments.quick else 200)
-    names = [arguments.dataset] if arguments.dataset else ["digits", "shapeworld"]
-    with work_bar() as bar:
-        tasks = []
-        for each in names:
-            bar.say(each)
-            dataset = load_dataset(
-                each, root=arguments.root, size=arguments.size, seed=arguments.seed,
-                n_train=arguments.train_images,
-            )  # fmt: skip
-            tasks.append(
-                experiment.task(
-                    dataset, cache, n=n, seed=arguments.seed, quick=arguments.quick, say=bar.say
-                )
-            )
-        bar.expect(sum(total_cost(plan, task) for task in tasks))
-        found = [evaluate(task, plan, cache=cache, advance=bar.advance) for task in tasks]
-    tables = [table for each in found for table in experiment.lay_out(each)]
-    words = Words(
-        title=f"RegionSparse, {name}: {experiment.title}",
-        lead=[
-            "The experiment of the paper on small images and a small network, at the paper's "
-            "strengths; its own figures, of Inception-v3 on ImageNet, stand beside where it gives "
-            "them, and are not comparable in size, only in shape.",
-            NOT_THERE,
-        ],
-        caveats=["As in the paper, only images that the bare classifier has right are attacked."],
-        settings=settings_of(arguments),
-        tables=tables,
-    )
-    flags = write_pages(arguments.out, found, known, words)
-    tell(found, flags, arguments.out)
-    for table in tables:
-        print(f"\n{table.to_text()}")
-
-
 PAPERS: dict[
     str,
     tuple[
@@ -101,8 +34,8 @@ PAPERS: dict[
     ],
 ] = {
     "regionsparse": (
-        "patches of clean images against adversarial noise", _add_regionsparse, _regionsparse
+        regionsparse.ABOUT, regionsparse.add_regionsparse, regionsparse.run_regionsparse
     ),
-    "ssd": ("sparse codes of concepts against semantic edits", add_ssd, run_ssd),
-    "laat": (LAAT_ABOUT, add_laat, run_laat),
+    "ssd": (ssd.ABOUT, ssd.add_ssd, ssd.run_ssd),
+    "laat": (laat.ABOUT, laat.add_laat, laat.run_laat),
 }  # fmt: skip

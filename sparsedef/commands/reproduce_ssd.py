@@ -13,6 +13,8 @@ from sparsedef.reproduce.ssd import reproduce, write
 from sparsedef.reproduce.ssd_search import conditions
 from sparsedef.reproduce.ssd_world import FULL, QUICK, Sizes, World
 
+ABOUT = "sparse codes of concepts against semantic edits"
+
 
 def add_ssd(parser: argparse.ArgumentParser) -> None:
     """Adds the options of ``sparsedef reproduce ssd`` to ``parser``."""
