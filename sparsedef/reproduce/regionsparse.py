@@ -295,7 +295,7 @@ EXPERIMENTS = {
     ),
     "figure 5": Experiment(
         "figure 5", "RegionSparse among other defenses, gray-box", _figure_5,
-        _panels(5, _defended, GRAY_BOX), FIGURE_LINF, FIGURE_L2, n_quick=16,
+        _panels(5, _defended, GRAY_BOX), FIGURE_LINF, FIGURE_L2, n_quick=12,
         slow=("tvm",),
     ),
     "figure 6": Experiment(
@@ -310,6 +310,6 @@ EXPERIMENTS = {
     "figure 8": Experiment(
         "figure 8", "attacks made on other networks", _figure_8,
         _panels(8, _defended, TRANSFER, OTHERS), FIGURE_LINF, FIGURE_L2, with_transfer=True,
-        n_quick=16, slow=("tvm", OTHERS[1]),
+        n_quick=12, slow=("tvm", OTHERS[1]),
     ),
 }  # fmt: skip
