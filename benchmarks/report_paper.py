@@ -1,6 +1,6 @@
-"""Writes RegionSparse's tables into its document from the JSON of ``sparsedef reproduce``.
+"""Writes a paper's tables into its document from the JSON of ``sparsedef reproduce``.
 
-``python -m benchmarks.report_regionsparse RESULTS.json ... --document docs/regionsparse.md``
+``python -m benchmarks.report_paper regionsparse RESULTS.json ... --document docs/regionsparse.md``
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ from typing import Any
 from benchmarks.report import insert
 from sparsedef.evaluation.flags import Flag, told_once
 
-BEGIN, END = "<!-- regionsparse:begin -->", "<!-- regionsparse:end -->"
+TABLES = {"laat": 4}  # how many of the first a document shows, where a page has many
+
+
+def markers(paper: str) -> tuple[str, str]:
+    """What stands before and after the tables in a document."""
+    return f"<!-- {paper}:begin -->", f"<!-- {paper}:end -->"
 
 
 def render(results: dict[str, Any]) -> str:
@@ -23,8 +28,10 @@ def render(results: dict[str, Any]) -> str:
     parts = [f"### {results['title']}"]
     for task, found in results["tasks"].items():
         facts = "; ".join(f"{name}: {value}" for name, value in found["facts"].items())
-        parts.append(f"{task}, {len(found['sample_ids'])} images ({facts}).")
-    for table in results["tables"]:
+        told = f" ({facts})" if facts else ""
+        parts.append(f"{task}: {len(found['sample_ids'])} images{told}.")
+    paper = results["settings"].get("paper", "")
+    for table in results["tables"][: TABLES.get(paper)]:
         lines = [table["head"], ["---"] * len(table["head"]), *table["lines"]]
         rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         parts.append(f"**{table['title']}**\n\n{rows}")
@@ -42,7 +49,8 @@ def render(results: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the tables, or writes them between the markers of ``--document``."""
-    parser = argparse.ArgumentParser(description="Turns RegionSparse's JSON into Markdown.")
+    parser = argparse.ArgumentParser(description="Turns a paper's results into Markdown.")
+    parser.add_argument("paper", help="as in sparsedef reproduce PAPER")
     parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("--document", type=Path, help="with the markers")
     chosen = parser.parse_args(arguments)
@@ -50,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.document is None:
         print(text)
     else:
-        chosen.document.write_text(insert(chosen.document.read_text(), text, BEGIN, END))
+        chosen.document.write_text(
+            insert(chosen.document.read_text(), text, *markers(chosen.paper))
+        )
     return 0
 
 
