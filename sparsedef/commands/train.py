@@ -9,6 +9,7 @@ from typing import Protocol
 
 import torch
 
+from sparsedef.commands.train_carso import CARSOTraining
 from sparsedef.commands.train_classifier import ClassifierTraining
 from sparsedef.commands.train_clip import ClipTraining
 from sparsedef.commands.train_comdefend import ComDefendTraining
@@ -37,6 +38,7 @@ KINDS: Mapping[str, Kind] = {
     "trades": ClassifierTraining("trades", "a classifier whose answer an attack shall not move"),
     "comdefend": ComDefendTraining(),
     "clip": ClipTraining(),
+    "carso": CARSOTraining(),
 }
 
 
