@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 
+from sparsedef.commands.reproduce_carso import ABOUT as CARSO_ABOUT
+from sparsedef.commands.reproduce_carso import add_carso, run_carso
 from sparsedef.commands.running import (
     add_data_arguments,
     add_run_arguments,
@@ -100,4 +102,5 @@ PAPERS: dict[
     "regionsparse": (
         "patches of clean images against adversarial noise", _add_regionsparse, _regionsparse
     ),
+    "carso": (CARSO_ABOUT, add_carso, run_carso),
 }  # fmt: skip

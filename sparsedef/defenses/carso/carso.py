@@ -93,7 +93,7 @@ class CARSO(Defense):
 
     @classmethod
     def fit(cls, classifier: nn.Module, images: Tensor, labels: Tensor, *, seed: int = 0) -> Self:
-        """Trains a small purifier, briefly: 20 epochs of at most 1,200 images.
+        """Trains a small purifier, briefly: 12 epochs of at most 1,200 images.
 
         ``sparsedef train carso`` trains longer, wider, and on all. The classifier should be
         trained adversarially (``sparsedef train at``).
