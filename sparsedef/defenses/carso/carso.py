@@ -57,6 +57,7 @@ class CARSO(Defense):
         "aggregation saturates in float32, which silences attacks; the log domain predicts the "
         "same and does not."
     )
+    looks_once: ClassVar[bool] = False  # no one map of its layers shows what it saw
     fewest_samples: ClassVar[int] = 1
 
     purifier: CARSOPurifier
