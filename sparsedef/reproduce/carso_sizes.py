@@ -71,7 +71,7 @@ class Amount:
             from_gray_box=True,
         )  # fmt: skip
         return Plan((attack,), seed=seed, draws=draws or self.draws, batch_size=batch_size,
-                    n_pictures=0)  # fmt: skip
+                    n_pictures=1)  # fmt: skip
 
     def fixed_plan(self, seed: int, batch_size: int) -> tuple[str, Plan]:
         """Standard AutoAttack for the fixed seed; without its package our own two APGDs."""
@@ -81,22 +81,22 @@ class Amount:
         else:
             name, options = "own APGD and APGD-T", {"steps": self.steps}
             attacks = [AttackPlan(each, top, options=options) for each in ("apgd", "apgd_t")]
-        return name, Plan(tuple(attacks), seed=seed, batch_size=batch_size, n_pictures=0)
+        return name, Plan(tuple(attacks), seed=seed, batch_size=batch_size, n_pictures=1)
 
 
 FULL = Amount()
 QUICK = replace(
     FULL,
     base="small_cnn",
-    base_epochs=(12, 5),
-    purifier=replace(PRESETS["small"], width=32, epochs=12, attack_steps=2),
-    n_images=32,
+    base_epochs=(12, 4),
+    purifier=replace(PRESETS["small"], width=32, epochs=8, attack_steps=2),
+    n_images=24,
     n_samples=(1, 4, 16),
     draws=3,
     sweep=(1, 3, 9),
     steps=10,
     published_steps=10,
-    queries=50,
+    queries=30,
     strengths=(16 / 255,),
     has_autoattack=False,
 )  # fmt: skip

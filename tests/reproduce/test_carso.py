@@ -128,7 +128,7 @@ def test_a_tiny_run_writes_the_page_and_goes_on_without_attacking_again(
     monkeypatch.setattr(reproduce_carso, "QUICK", TINY)
     parser = argparse.ArgumentParser()
     reproduce.add_arguments(parser)
-    command = ["carso", "--quick", "--train-images", "48", "--out", str(tmp_path)]
+    command = ["carso", "--quick", "--train-images", "48", "--size", "16", "--out", str(tmp_path)]
     for _ in range(2):
         assert reproduce.run(parser.parse_args(command)) == 0
     text = capsys.readouterr().out
