@@ -142,8 +142,9 @@ def _purifier(
     settings = purifier_settings(base, part.images, sizes, taps=taps)
 
     def learn() -> dict[str, Any]:
-        what = "from pixels alone" if tuple(taps) == (INPUT,) else "from inner features"
-        say(f"{dataset.name}: training a purifier {what}")
+        what = "a purifier" if sizes.latent else "a denoiser"
+        where = "pixels alone" if tuple(taps) == (INPUT,) else "inner features"
+        say(f"{dataset.name}: training {what} on {where}")
         network = fit_purifier(
             base, part.images, part.labels, sizes, seed=seed, taps=taps, nominal=choice.nominal
         )
