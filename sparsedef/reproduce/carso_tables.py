@@ -90,10 +90,9 @@ def paper_table(found: Found) -> PaperTable:
 def attacks_table(found: Found) -> PaperTable:
     """Every attack on CARSO, with its final answers asked again and again."""
     lines = []
-    rows = [r for r in found.main.rows if r.defense == CARSO_NAME and r.strength in (0, top(found))]
-    for row in [*rows, *(r for r in found.main.rows if r.defense == CARSO_NAME and r.check)]:
-        if row.check and row in rows:
-            continue
+    own = [r for r in found.main.rows if r.defense == CARSO_NAME]
+    results = [r for r in own if not r.check and r.strength in (0, top(found))]
+    for row in [*results, *(r for r in own if r.check)]:
         check = {"": "", UNBOUNDED: ", must be 0"}.get(row.check, ", longer")
         title = f"{row.attack_title} {describe_strength('linf', row.strength)}{check}"
         over = f"{100 * row.right_draws / (row.n * row.draws):.1f}"
@@ -217,8 +216,8 @@ def first_sentence(found: Found) -> str:
     what = "more" if more >= 0 else "fewer"
     noise = "beyond noise" if is_clear else "within noise"
     return (
-        f"Under all attacks at {describe_strength('linf', strength)} CARSO has {accuracy(carso)}% "
-        f"right, its base alone {accuracy(base)}%: {abs(more)} images {what} of "
+        f"Under all attacks at {describe_strength('linf', strength)}, accuracy in %: CARSO "
+        f"{accuracy(carso)}, its base alone {accuracy(base)}: {abs(more)} images {what} of "
         f"{len(found.main.task.test)}, {noise}. {saturation_sentence(found)}"
     )
 

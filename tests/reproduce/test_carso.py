@@ -18,6 +18,7 @@ from sparsedef.reproduce.carso import Found
 from sparsedef.reproduce.carso_paper import BASES
 from sparsedef.reproduce.carso_sizes import FULL, QUICK
 from sparsedef.reproduce.carso_tables import (
+    attacks_table,
     first_sentence,
     health_table,
     paper_table,
@@ -93,6 +94,16 @@ def test_the_demonstration_says_how_much_the_protocol_would_have_reported_too_mu
     assert "75 points too much" in saturation_sentence(found)
     same = [row("carso", "BPDA, literal float32 PeeL, EOT", "0000")]
     assert "finds as much as all attacks" in saturation_sentence(found_of([ROWS[0], *same]))
+
+
+def test_every_attack_is_listed_once_and_the_checks_after_the_results() -> None:
+    lines = attacks_table(found_of(ROWS)).lines
+    assert [line[1] for line in lines[1:5]] == [
+        "white-box, EOT", "BPDA, features, EOT", "BPDA, literal float32 PeeL, EOT", "gray-box"
+    ]  # fmt: skip
+    assert [line[0].rpartition(", ")[2] for line in lines[5:7]] == ["longer", "must be 0"]
+    assert lines[-1][:3] == ["any of them", "", "25 [5-70]"]
+    assert len(lines) == 8
 
 
 def test_health_does_not_hide_a_gradient_that_is_not_finite() -> None:
