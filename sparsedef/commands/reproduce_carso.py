@@ -15,9 +15,9 @@ from sparsedef.data import load_dataset
 from sparsedef.evaluation import Cache, Words, work_bar, write_pages
 from sparsedef.evaluation.assemble import versions
 from sparsedef.reproduce.carso import run_all
-from sparsedef.reproduce.carso_parts import CARSO_NAME, Choice
+from sparsedef.reproduce.carso_parts import CARSO_NAME, FIXED_NAME, Choice
 from sparsedef.reproduce.carso_pictures import strips
-from sparsedef.reproduce.carso_sizes import FULL, QUICK
+from sparsedef.reproduce.carso_sizes import FULL, QUICK, Amount
 from sparsedef.reproduce.carso_tables import first_sentence, shown, tables
 
 ABOUT = "adversarial training and purification, blended"
@@ -74,7 +74,7 @@ def run_carso(arguments: argparse.Namespace) -> None:
         )  # fmt: skip
     laid_out = tables(found)
     sentence = first_sentence(found)
-    lead = [sentence, _about(arguments, found.fixed_name)]
+    lead = [sentence, _about(arguments, amount, found.fixed_name)]
     words = Words(
         title="CARSO: adversarial training and purification, blended",
         lead=lead,
@@ -82,22 +82,24 @@ def run_carso(arguments: argparse.Namespace) -> None:
         settings=settings_of(arguments) | {"amount": repr(amount)},
         strips={(found.main.task.name, CARSO_NAME): strips(found, arguments.seed)},
         tables=laid_out,
+        shown=(CARSO_NAME, FIXED_NAME),
     )
     flags = write_pages(arguments.out, found.evaluations, known, words)
     tell(found.evaluations, flags, arguments.out)
     print(f"\n{shown(laid_out)}\n\n{sentence}")
 
 
-def _about(arguments: argparse.Namespace, fixed_name: str) -> str:
+def _about(arguments: argparse.Namespace, amount: Amount, fixed_name: str) -> str:
     told = (
         "Base and purifier are small networks on small images; published figures stand beside "
         f"where they are verified. The fixed seed is attacked by {fixed_name}."
     )
     if arguments.quick:
         told += (
-            " This is a quick run: few images, tiny networks trained briefly, attacks of 10 steps "
-            "with EOT 3 where the paper has 100 and 200 steps with EOT 20, an EOT sweep of 1, 3 "
-            "and 9 instead of 1, 20 and 100, and our own APGD in AutoAttack's place. Its intervals "
-            "are wide."
+            f" This is a quick run: {amount.n_images} images, tiny networks trained briefly, "
+            f"attacks of {amount.steps} steps and PGD of {amount.published_steps} with EOT "
+            f"{amount.draws}, where the paper has 100 and 200 with EOT 20, an EOT sweep of "
+            f"{', '.join(map(str, amount.sweep))} instead of 1, 20, 100, and our own APGD in "
+            "AutoAttack's place. Its intervals are wide."
         )
     return told

@@ -42,6 +42,8 @@ class Words:
         settings: Names and values that decide the numbers, besides the plan.
         strips: Pictures per task and contender (``""``: of none), after the samples.
         tables: Tables in a paper's layout.
+        shown: Contenders that get a card and a part of their own, where there are many; ``None``
+            for all. The tables and the checks have all of them.
     """
 
     title: str
@@ -50,6 +52,7 @@ class Words:
     settings: Mapping[str, Any] | None = None
     strips: Mapping[tuple[str, str], Sequence[Strip]] | None = None
     tables: Sequence[PaperTable] = ()
+    shown: Sequence[str] | None = None
 
 
 def readings(found: Evaluation) -> dict[str, Reading]:
@@ -174,9 +177,12 @@ def _task_report(found: Evaluation, words: Words, flags: list[Flag]) -> TaskRepo
     every = [*found.rows, *worst_cases(found.rows)]
     norms = list(dict.fromkeys(r.norm for r in every if r.threat_model != CLEAN))
     extra = words.strips or {}
-    overviews = [overview(every, f"Worst case, {mark(n)}", n) for n in norms]
+    # a curve needs a colour of its own
+    drawn = [r for r in every if words.shown is None or r.defense in (NONE, *words.shown)]
+    overviews = [overview(drawn, f"Worst case, {mark(n)}", n) for n in norms]
     parts = []
-    for name in task.defended() or [NONE]:
+    names = [name for name in task.defended() if words.shown is None or name in words.shown]
+    for name in names or [NONE]:
         reading = read_at.get(name)
         strength = None if reading is None else reading.strength
         samples, panels = [], _panels(every, name, norms)

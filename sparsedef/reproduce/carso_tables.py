@@ -76,8 +76,8 @@ def paper_table(found: Found) -> PaperTable:
             f"{scenario}, published", clean, robust, UNCHECKED, UNCHECKED, "-", "-", best
         ])  # fmt: skip
     head = [
-        "scenario", "AT clean", "AT attacked", "CARSO clean", "CARSO, published attacks",
-        "CARSO, all attacks", "CARSO fixed seed, all attacks", "best AT named",
+        "scenario", "AT clean", "AT attacked", "CARSO clean", "CARSO, as published",
+        "CARSO, all attacks", "fixed seed, all attacks", "best AT named",
     ]  # fmt: skip
     note = (
         f"Accuracy in %, 95% intervals, {len(found.main.task.test)} images. {PUBLISHED} Here the "
@@ -213,11 +213,11 @@ def first_sentence(found: Found) -> str:
     more, is_clear = paired_excess(
         pointwise(r.correct for r in carso), pointwise(r.correct for r in base)
     )
-    what = "more" if more >= 0 else "fewer"
+    what = f"image{'' if abs(more) == 1 else 's'} {'more' if more >= 0 else 'fewer'}"
     noise = "beyond noise" if is_clear else "within noise"
     return (
         f"Under all attacks at {describe_strength('linf', strength)}, accuracy in %: CARSO "
-        f"{accuracy(carso)}, its base alone {accuracy(base)}: {abs(more)} images {what} of "
+        f"{accuracy(carso)}, its base alone {accuracy(base)}: {abs(more)} {what} of "
         f"{len(found.main.task.test)}, {noise}. {saturation_sentence(found)}"
     )
 

@@ -77,9 +77,9 @@ def test_the_papers_layout_keeps_apart_what_the_protocol_and_what_all_attacks_fi
     table = paper_table(found_of(ROWS))
     here = dict(zip(table.head, table.lines[0], strict=True))
     assert here["AT attacked"].startswith("75 [")
-    assert here["CARSO, published attacks"].startswith("75 [")
+    assert here["CARSO, as published"].startswith("75 [")
     assert here["CARSO, all attacks"].startswith("25 [")  # the second image alone withstands
-    assert here["CARSO fixed seed, all attacks"].startswith("50 [")
+    assert here["fixed seed, all attacks"].startswith("50 [")
     assert len(table.lines) == 1 + len(BASES)
     for line in table.lines[1:]:  # what could not be checked is not shown
         assert line[3] == line[4] == "not checked"
