@@ -14,7 +14,7 @@ from sparsedef.evaluation.rows import describe_strength
 from sparsedef.reproduce.carso import Found
 from sparsedef.reproduce.carso_parts import CARSO_NAME
 
-N_DRAWN = 3
+N_DRAWN = 2
 
 
 @torch.no_grad()

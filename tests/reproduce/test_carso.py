@@ -151,7 +151,7 @@ def test_a_tiny_run_writes_the_page_and_goes_on_without_attacking_again(
     assert {"no inner features", "denoiser only", "sparse code (not CARSO)"} <= names
     page = (tmp_path / "report.html").read_text()
     assert "none is here (--external FILE.py:build takes yours)" in page
-    assert "drawn 3" in page
+    assert "drawn 2" in page
 
 
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
