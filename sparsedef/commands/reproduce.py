@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from sparsedef.commands import reproduce_carso as carso
 from sparsedef.commands import reproduce_laat as laat
 from sparsedef.commands import reproduce_regionsparse as regionsparse
 from sparsedef.commands import reproduce_ssd as ssd
@@ -38,4 +39,5 @@ PAPERS: dict[
     ),
     "ssd": (ssd.ABOUT, ssd.add_ssd, ssd.run_ssd),
     "laat": (laat.ABOUT, laat.add_laat, laat.run_laat),
+    "carso": (carso.ABOUT, carso.add_carso, carso.run_carso),
 }  # fmt: skip

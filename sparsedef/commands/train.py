@@ -9,6 +9,7 @@ from typing import Protocol
 
 import torch
 
+from sparsedef.commands.train_carso import CARSOTraining
 from sparsedef.commands.train_classifier import ClassifierTraining
 from sparsedef.commands.train_clip import ClipTraining
 from sparsedef.commands.train_comdefend import ComDefendTraining
@@ -39,6 +40,7 @@ KINDS: Mapping[str, Kind] = {
     "comdefend": ComDefendTraining(),
     "clip": ClipTraining(),
     "laat": LAATTraining(),
+    "carso": CARSOTraining(),
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sparsedef.defenses.base import Defense, Purifier
 from sparsedef.defenses.bilateral import Bilateral
+from sparsedef.defenses.carso import CARSO
 from sparsedef.defenses.comdefend import ComDefend, NoisyComDefend
 from sparsedef.defenses.feature_squeezing import FeatureSqueezing
 from sparsedef.defenses.identity import Identity
@@ -27,10 +28,12 @@ DEFENSES: Mapping[str, type[Defense]] = {
     "comdefend": ComDefend,
     "regionsparse": RegionSparse,
     "ssd": SSD,
+    "carso": CARSO,
 }
 
 __all__ = [
     "ABLATIONS",
+    "CARSO",
     "DEFENSES",
     "JPEG",
     "SSD",

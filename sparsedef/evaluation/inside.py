@@ -15,8 +15,9 @@ from sparsedef.evaluation.runner import Evaluation
 
 
 def has_maps(model: nn.Module) -> bool:
-    """Whether the classifier has a convolution, without which there is no place to show."""
-    return any(isinstance(module, nn.Conv2d) for module in model.modules())
+    """Whether there is a place to show: a convolution, and one look at the image, not several."""
+    looks_once = bool(getattr(model, "looks_once", True))
+    return looks_once and any(isinstance(module, nn.Conv2d) for module in model.modules())
 
 
 def map_strips(found: Evaluation, name: str, strength: float, count: int = 2) -> list[Strip]:

@@ -7,6 +7,7 @@ import pickle
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import torch
 from torch import nn
 
 from sparsedef.learning.checkpoint import write
+from sparsedef.models.carso import CARSOPurifier
 from sparsedef.models.comdefend import ComDefendCodec
 from sparsedef.models.embedding_net import EmbeddingNet
 from sparsedef.models.small_cnn import SmallCNN
+from sparsedef.models.wide_resnet import wide_resnet
 from sparsedef.version import __version__
 
 Builder = Callable[..., nn.Module]
@@ -24,12 +27,23 @@ Builder = Callable[..., nn.Module]
 FORMAT = "sparsedef.network"
 REVISION = 1  # of the file's meaning
 
+
+def sized_wide_resnet(name: str, n_classes: int, size: int) -> nn.Module:
+    """A wide residual network by its name; it takes images of any size."""
+    return wide_resnet(name, n_classes)
+
+
 # classifiers, and all networks that a file may hold
-MODELS: Mapping[str, Builder] = {"small_cnn": SmallCNN}
+WIDE = ("wrn-10-1-silu", "wrn-10-2-silu", "wrn-16-4-silu", "wrn-28-10-silu", "wrn-28-10")
+MODELS: Mapping[str, Builder] = {
+    "small_cnn": SmallCNN,
+    **{name: partial(sized_wide_resnet, name) for name in WIDE},
+}
 NETWORKS: Mapping[str, Builder] = {
     **MODELS,
     "comdefend": ComDefendCodec,
     "embedding_net": EmbeddingNet,
+    "carso_purifier": CARSOPurifier,
 }
 
 

@@ -53,11 +53,19 @@ def test_other_networks_have_the_same_file_but_are_no_classifiers(tmp_path: Path
     images = torch.rand(2, 3, 9, 11)
     assert torch.equal(saved.model(images), codec(images))
     assert saved.about == {}
-    with pytest.raises(ValueError, match=r"must hold one of \['small_cnn'\], got 'comdefend'"):
+    with pytest.raises(ValueError, match=r"must hold one of \['small_cnn', .*\], got 'comdefend'"):
         load_classifier(path)
     with pytest.raises(ValueError, match=r"save_classifier: name must be one of"):
         save_classifier(path, "comdefend", {}, codec)
     assert MODELS.keys() < NETWORKS.keys()
+
+
+def test_a_wide_network_is_read_back_by_its_name(tmp_path: Path) -> None:
+    settings = {"n_classes": 3, "size": 16}
+    model = MODELS["wrn-10-1-silu"](**settings).eval()
+    save_classifier(tmp_path / "wide.pt", "wrn-10-1-silu", settings, model)
+    images = torch.rand(2, 3, 16, 16)
+    assert torch.equal(load_classifier(tmp_path / "wide.pt").model(images), model(images))
 
 
 def test_reading_leaves_the_callers_random_state_alone(tmp_path: Path) -> None:
