@@ -12,7 +12,7 @@ from sparsedef.commands.train_options import radius
 from sparsedef.data import load_digits
 from sparsedef.defenses import DEFENSES
 from sparsedef.models import SmallCNN
-from sparsedef.models.checkpoint import load_classifier, load_network
+from sparsedef.models.checkpoint import MODELS, load_classifier, load_network
 from sparsedef.training import LinfAscent, Tensors, accuracy
 from sparsedef.training.comdefend import reconstruction_error
 
@@ -114,7 +114,7 @@ def test_comdefends_networks_are_trained_and_judged(tmp_path: Path, capsys: Capt
 
 
 MISTAKES = [
-    (("--model", "vgg"), "--model must be one of small_cnn, got vgg"),
+    (("--model", "vgg"), f"--model must be one of {', '.join(MODELS)}, got vgg"),
     (("--root", "/data"), "digits comes with the installed packages and takes no root"),
     (("--shift", "-1"), "train_classifier: shift must be at least 0, got -1"),
     (("--lr", "1e12"), "the training must stay finite"),
