@@ -18,7 +18,7 @@ from sparsedef.reproduce.carso import run_all
 from sparsedef.reproduce.carso_parts import CARSO_NAME, FIXED_NAME, Choice
 from sparsedef.reproduce.carso_pictures import strips
 from sparsedef.reproduce.carso_sizes import FULL, QUICK, Amount
-from sparsedef.reproduce.carso_tables import first_sentence, shown, tables
+from sparsedef.reproduce.carso_tables import first_sentence, tables
 
 ABOUT = "adversarial training and purification, blended"
 CAVEATS = (
@@ -85,8 +85,8 @@ def run_carso(arguments: argparse.Namespace) -> None:
         shown=(CARSO_NAME, FIXED_NAME),
     )
     flags = write_pages(arguments.out, found.evaluations, known, words)
-    tell(found.evaluations, flags, arguments.out)
-    print(f"\n{shown(laid_out)}\n\n{sentence}")
+    tell(found.evaluations, flags, arguments.out, laid_out)
+    print(f"\n{sentence}")
 
 
 def _about(arguments: argparse.Namespace, amount: Amount, fixed_name: str) -> str:

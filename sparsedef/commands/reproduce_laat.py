@@ -80,9 +80,7 @@ def run_laat(arguments: argparse.Namespace) -> None:
         shown=MAIN,
     )  # fmt: skip
     flags = write_pages(arguments.out, evaluations, known, words)
-    tell(evaluations, flags, arguments.out)
-    for table in laid_out:
-        print(f"\n{table.to_text()}")
+    tell(evaluations, flags, arguments.out, laid_out)
     print(f"\n{first}")
 
 

@@ -67,6 +67,4 @@ def run_regionsparse(arguments: argparse.Namespace) -> None:
         tables=tables,
     )
     flags = write_pages(arguments.out, found, known, words)
-    tell(found, flags, arguments.out)
-    for table in tables:
-        print(f"\n{table.to_text()}")
+    tell(found, flags, arguments.out, tables)

@@ -6,9 +6,10 @@ import argparse
 from dataclasses import replace
 
 from sparsedef.clip import load_clip
-from sparsedef.commands.running import add_run_arguments, settings_of, whole_number
+from sparsedef.commands.running import add_run_arguments, settings_of, tell_files, whole_number
 from sparsedef.evaluation import Cache, work_bar
 from sparsedef.evaluation.assemble import versions
+from sparsedef.evaluation.flags import told_once
 from sparsedef.reproduce.ssd import reproduce, write
 from sparsedef.reproduce.ssd_search import conditions
 from sparsedef.reproduce.ssd_world import FULL, QUICK, Sizes, World
@@ -53,10 +54,9 @@ def run_ssd(arguments: argparse.Namespace) -> None:
         print(f"{table.to_text()}\n")
     for sentence in results.reading:
         print(f"- {sentence}")
-    for flag in results.flags:
-        level = "SERIOUS" if flag.is_serious else "note"
-        print(f"{level}: {flag.code}, {flag.task}, {flag.defense}: {flag.message}.")
-    print(f"\n{arguments.out / 'report.html'} and {arguments.out / 'results.json'} written")
+    for flag in told_once(results.flags):
+        print(flag.sentence)
+    tell_files(arguments.out)
 
 
 def sizes_of(arguments: argparse.Namespace) -> Sizes:

@@ -13,6 +13,7 @@ import torch
 
 from sparsedef.data import DATASETS
 from sparsedef.evaluation import Evaluation, Flag, summary
+from sparsedef.evaluation.report import PaperTable
 
 
 def fraction(text: str) -> float:
@@ -100,7 +101,19 @@ def guarded(verb: str, arguments: argparse.Namespace, work: Callable[[], object]
     return 0
 
 
-def tell(found: Sequence[Evaluation], flags: Sequence[Flag], out: Path) -> None:
-    """Prints the table, what the checks found, and where the files are."""
+def tell(
+    found: Sequence[Evaluation],
+    flags: Sequence[Flag],
+    out: Path,
+    tables: Sequence[PaperTable] = (),
+) -> None:
+    """Prints the table, what the checks found, where the files are, and a paper's tables."""
     print(summary(found, flags))
+    tell_files(out)
+    for table in tables:
+        print(f"\n{table.to_text()}")
+
+
+def tell_files(out: Path) -> None:
+    """Prints where the page and its numbers are."""
     print(f"\n{out / 'report.html'} and {out / 'results.json'} written")

@@ -49,6 +49,12 @@ class Flag:
     is_serious: bool
     keys: tuple[tuple[Any, ...], ...] = ()
 
+    @property
+    def sentence(self) -> str:
+        """The finding as a terminal tells it."""
+        level = "SERIOUS" if self.is_serious else "note"
+        return f"{level}: {self.code}, {self.task}, {self.defense}: {self.message}."
+
     def to_json(self) -> dict[str, Any]:
         """The finding as plain values."""
         return {

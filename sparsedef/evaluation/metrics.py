@@ -8,6 +8,14 @@ from typing import NamedTuple
 QUANTILE_95 = 1.959963984540054
 
 
+class Difference(NamedTuple):
+    """A difference of two shares of the same samples, with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 class Interval(NamedTuple):
     """A confidence interval for a share, both ends in [0, 1]."""
 
@@ -67,19 +75,13 @@ def paired_excess(first: str, second: str) -> tuple[int, bool]:
         >>> paired_excess("1111111", "0000001")
         (6, True)
     """
-    if len(first) != len(second):
-        raise ValueError(
-            f"paired_excess: outcomes must be on the same samples, got {len(first)} and "
-            f"{len(second)}"
-        )
-    pairs = list(zip(first, second, strict=True))
-    only_first, only_second = pairs.count(("1", "0")), pairs.count(("0", "1"))
+    only_first, only_second = _disagreements("paired_excess", first, second)
     excess = only_first - only_second
     return excess, abs(excess) > 2 * math.sqrt(only_first + only_second)
 
 
-def paired_interval(first: str, second: str, quantile: float = QUANTILE_95) -> tuple[float, float]:
-    """Bounds the difference of two accuracies on the same samples, ``first`` minus ``second``.
+def paired_difference(first: str, second: str, quantile: float = QUANTILE_95) -> Difference:
+    """Measures the difference of two accuracies on the same samples, ``first`` minus ``second``.
 
     Args:
         first: One outcome per sample, ``"1"`` (right) or ``"0"``.
@@ -87,23 +89,29 @@ def paired_interval(first: str, second: str, quantile: float = QUANTILE_95) -> t
         quantile: Of the standard normal law; the default gives 95%.
 
     Returns:
-        Both ends, in [-1, 1].
+        The difference and both ends of its interval, in [-1, 1].
 
     Example:
-        >>> low, high = paired_interval("11111111", "00001111")
-        >>> round(low, 2), round(high, 2)
-        (-0.01, 0.81)
+        >>> value, low, high = paired_difference("11111111", "00001111")
+        >>> value, round(low, 2), round(high, 2)
+        (0.5, -0.01, 0.81)
 
     Source: Bonett and Price, 2012: Wald's interval with one more pair of each discordant kind.
     """
+    only_first, only_second = _disagreements("paired_difference", first, second)
+    total = len(first) + 2
+    gained, lost = (only_first + 1) / total, (only_second + 1) / total
+    middle = gained - lost
+    half = quantile * math.sqrt((gained + lost - middle**2) / total)
+    value = (only_first - only_second) / len(first)
+    return Difference(value, max(-1.0, middle - half), min(1.0, middle + half))
+
+
+def _disagreements(who: str, first: str, second: str) -> tuple[int, int]:
+    """On how many samples only ``first`` is right, and only ``second``."""
     if len(first) != len(second):
         raise ValueError(
-            f"paired_interval: outcomes must be on the same samples, got {len(first)} and "
-            f"{len(second)}"
+            f"{who}: outcomes must be on the same samples, got {len(first)} and {len(second)}"
         )
     pairs = list(zip(first, second, strict=True))
-    total = len(pairs) + 2
-    gained, lost = ((pairs.count(pair) + 1) / total for pair in (("1", "0"), ("0", "1")))
-    difference = gained - lost
-    half = quantile * math.sqrt((gained + lost - difference**2) / total)
-    return max(-1.0, difference - half), min(1.0, difference + half)
+    return pairs.count(("1", "0")), pairs.count(("0", "1"))

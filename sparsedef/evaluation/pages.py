@@ -121,10 +121,7 @@ def summary(evaluations: Sequence[Evaluation], flags: Sequence[Flag]) -> str:
     """Writes what a terminal shows: the table, and what the checks found."""
     rows = [row for found in evaluations for row in found.rows]
     told = [format_table([*rows, *worst_cases(rows)])]
-    for flag in told_once(flags):
-        level = "SERIOUS" if flag.is_serious else "note"
-        told.append(f"{level}: {flag.code}, {flag.task}, {flag.defense}: {flag.message}.")
-    return "\n\n".join(told)
+    return "\n\n".join([*told, *(flag.sentence for flag in told_once(flags))])
 
 
 def write_pages(
@@ -136,13 +133,22 @@ def write_pages(
         ImportError: Jinja2 or Pillow is not installed.
     """
     flags = all_flags(evaluations)
-    page = render(_report(evaluations, versions, words, flags))
-    text = json.dumps(results(evaluations, versions, words), indent=1) + "\n"
+    report = _report(evaluations, versions, words, flags)
+    write_files(out, report, results(evaluations, versions, words))
+    return flags
+
+
+def write_files(out: Path, report: Report, values: Mapping[str, Any]) -> None:
+    """Writes a page and its numbers as ``report.html`` and ``results.json`` to the folder ``out``.
+
+    Raises:
+        ImportError: Jinja2 or Pillow is not installed.
+    """
+    page, text = render(report), json.dumps(values, indent=1, allow_nan=False) + "\n"
     out.mkdir(parents=True, exist_ok=True)
     for name, content in (("results.json", text), ("report.html", page)):
         with whole_file(out / name) as draft:
             draft.write_text(content, encoding="utf-8")
-    return flags
 
 
 def _report(

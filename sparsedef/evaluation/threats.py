@@ -45,9 +45,10 @@ def threat_model(kind: str, *variants: str) -> str:
 
     A variant that is not in ``VARIANTS`` is a stand-in of the defense's own, by its name.
     """
-    assert kind in KINDS, kind
     own = [variant for variant in variants if variant not in VARIANTS]
-    return ", ".join([kind, *own, *(variant for variant in VARIANTS if variant in variants)])
+    found = ", ".join([kind, *own, *(variant for variant in VARIANTS if variant in variants)])
+    assert is_known(found), found
+    return found
 
 
 def kind_of(threat: str) -> str:
@@ -61,8 +62,12 @@ def variants_of(threat: str) -> tuple[str, ...]:
 
 
 def is_known(threat: str) -> bool:
-    """Says whether ``threat`` is a threat model that a table may name."""
-    return kind_of(threat) in KINDS
+    """Says whether ``threat`` is a threat model that a table may name.
+
+    Only the stand-ins of BPDA may have names of the defense's own.
+    """
+    kind = kind_of(threat)
+    return kind in KINDS and (kind == BPDA or set(variants_of(threat)) <= set(VARIANTS))
 
 
 def describe(threat: str) -> str:

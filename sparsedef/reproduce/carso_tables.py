@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sparsedef.evaluation import Evaluation, Row, paired_excess
 from sparsedef.evaluation.contenders import NONE
 from sparsedef.evaluation.report import PaperTable
@@ -220,8 +218,3 @@ def first_sentence(found: Found) -> str:
         f"{accuracy(carso)}, its base alone {accuracy(base)}: {abs(more)} {what} of "
         f"{len(found.main.task.test)}, {noise}. {saturation_sentence(found)}"
     )
-
-
-def shown(tables_: Sequence[PaperTable]) -> str:
-    """All tables as text."""
-    return "\n\n".join(table.to_text() for table in tables_)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sparsedef.data import Split
+from sparsedef.data.class_split import places
 from sparsedef.defenses.laat import LAAT
 from sparsedef.evaluation import (
     AttackPlan,
@@ -183,9 +184,7 @@ def run_general(
     _, queries = divide(data.test, sizes.supports)
     seen, unseen = data.held_out.take(sizes.held_out), queries.take(sizes.held_out)
     images = torch.cat([seen.images, unseen.images])
-    table = torch.full((len(data.classes),), -1)
-    table[list(classes)] = torch.arange(len(classes))
-    labels = table[torch.cat([seen.labels, unseen.labels])]
+    labels = places(torch.cat([seen.labels, unseen.labels]), classes)
     test = Split(images, labels, (*seen.ids, *unseen.ids))
     contenders = {
         name: Contender(network.zero_shot(classes), None)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from sparsedef.data.class_split import ClassSplit
 from sparsedef.defenses.laat import AnchorExpansion, mean_cosine
 from sparsedef.evaluation.episodes import EpisodeEvaluation, find_row, over_episodes
-from sparsedef.evaluation.metrics import Interval, paired_interval, wilson_interval
+from sparsedef.evaluation.metrics import Interval, paired_difference, wilson_interval
 from sparsedef.evaluation.report import PaperTable
 from sparsedef.evaluation.rows import Row, clean_row, describe_strength, pointwise
 from sparsedef.reproduce.laat import SCALED, Found
@@ -55,8 +56,7 @@ def claim_table(found: Found) -> PaperTable:
         lines.append([name, _wilson(clean), _wilson(outcome), _mean(found.auto, outcome)])
     if all(name in evaluation.task.contenders for name in MAIN):
         first, second = (_auto(found, name) for name in MAIN)
-        low, high = paired_interval(first, second)
-        gain = (first.count("1") - second.count("1")) / len(first)
+        gain, low, high = paired_difference(first, second)
         told = f"{100 * gain:+.1f} [{100 * low:+.0f}, {100 * high:+.0f}]"
         lines.append(["expanded minus raw", "", told, ""])
     attack = found.auto_name
@@ -197,7 +197,7 @@ def anchors_table(setting: Setting) -> PaperTable:
             line.append(f"{mean_cosine(chosen):.3f} (largest {float(between.max()):.3f})")
         lines.append(line)
     expansion = AnchorExpansion.fit(setting.texts.of(data.names(data.seen)))
-    degrees = expansion.phi_max * 180 / 3.141592653589793
+    degrees = math.degrees(expansion.phi_max)
     return PaperTable(
         "Cosines of two anchors, mean and largest", ["anchors", *parts], lines,
         f"{setting.texts.source}. The farthest seen class is {degrees:.1f} degrees from the mean "
@@ -231,13 +231,12 @@ def first_sentence(found: Found) -> str:
     if not all(name in found.auto.evaluation.task.contenders for name in MAIN):
         return "Expanded and raw anchors were not both trained: nothing is said about the claim."
     first, second = (_auto(found, name) for name in MAIN)
-    low, high = paired_interval(first, second)
-    size = len(first)
+    gain, low, high = paired_difference(first, second)
+    n_first, n_second = first.count("1"), second.count("1")
     told = (
-        f"Under {found.auto_name}, {first.count('1')} of {size} images of unseen classes stay "
-        f"right with expanded anchors and {second.count('1')} with raw ones: a difference of "
-        f"{100 * (first.count('1') - second.count('1')) / size:+.1f} points "
-        f"(95% interval {100 * low:+.1f} to {100 * high:+.1f})"
+        f"Under {found.auto_name}, {n_first} of {len(first)} images of unseen classes stay right "
+        f"with expanded anchors and {n_second} with raw ones: a difference of {100 * gain:+.1f} "
+        f"points (95% interval {100 * low:+.1f} to {100 * high:+.1f})"
     )
     if low > 0:
         return f"{told}. Expansion helps here."

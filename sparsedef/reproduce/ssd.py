@@ -18,7 +18,8 @@ from sparsedef.evaluation import (
     find_flags,
     worst_cases,
 )
-from sparsedef.evaluation.report import PaperTable, Part, Report, TaskReport, render
+from sparsedef.evaluation.pages import write_files
+from sparsedef.evaluation.report import PaperTable, Part, Report, TaskReport
 from sparsedef.reproduce.ssd_attacks import Findings, attack_contender, n_ascents, rows_of
 from sparsedef.reproduce.ssd_heads import CONTENDERS, Fitted, fit_heads
 from sparsedef.reproduce.ssd_pictures import strips, unattacked
@@ -34,7 +35,6 @@ from sparsedef.reproduce.ssd_theory import (
     theory_table,
 )
 from sparsedef.reproduce.ssd_world import HEADS, Association, World, association
-from sparsedef.whole_file import whole_file
 from sparsedef.worlds import CLASSES
 
 TITLE = "SSD: sparse semantic defense, attacked in ShapeWorld"
@@ -233,12 +233,7 @@ def write(out: Path, results: Results) -> None:
     Raises:
         ImportError: Jinja2 or Pillow is not installed.
     """
-    page = render(_report(results))
-    text = json.dumps(results.to_json(), indent=1, allow_nan=False) + "\n"
-    out.mkdir(parents=True, exist_ok=True)
-    for name, content in (("results.json", text), ("report.html", page)):
-        with whole_file(out / name) as draft:
-            draft.write_text(content, encoding="utf-8")
+    write_files(out, _report(results), results.to_json())
 
 
 def _report(results: Results) -> Report:

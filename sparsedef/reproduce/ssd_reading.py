@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sparsedef.evaluation import Row, paired_excess, worst_cases
-from sparsedef.evaluation.metrics import paired_interval
+from sparsedef.evaluation.metrics import paired_difference
 from sparsedef.evaluation.rows import SEMANTIC, pointwise
 from sparsedef.evaluation.threats import CLEAN, SCORES, WHITE_BOX, WORST_CASE, kind_of
 from sparsedef.reproduce.ssd_attacks import ASCENT, NAMED
@@ -28,8 +28,7 @@ def percent(outcome: str) -> str:
 
 def compare(first: str, second: str) -> str:
     """Writes the difference of two outcomes on the same scenes, with its interval."""
-    low, high = paired_interval(first, second)
-    difference = (first.count("1") - second.count("1")) / len(first)
+    difference, low, high = paired_difference(first, second)
     _, is_beyond_noise = paired_excess(first, second)
     noise = "" if is_beyond_noise else ", within noise"
     return f"{100 * difference:+.0f} points [{100 * low:+.0f} to {100 * high:+.0f}]{noise}"

@@ -13,7 +13,7 @@ from sparsedef.clip import unit
 from sparsedef.concepts import class_membership, distinct_atoms, image_atoms, load_concepts
 from sparsedef.defenses.semantic import SSD, ConceptClassifier, DenseConcepts, Words
 from sparsedef.evaluation import fingerprint, paired_excess
-from sparsedef.evaluation.metrics import paired_interval
+from sparsedef.evaluation.metrics import Difference, paired_difference
 from sparsedef.evaluation.report import PaperTable
 from sparsedef.reproduce.ssd_attacks import ASCENT, Advance, as_outcome, ascend
 from sparsedef.reproduce.ssd_heads import right
@@ -75,11 +75,9 @@ class Outcome:
     dense_right: str
 
     @property
-    def difference(self) -> tuple[float, float, float]:
+    def difference(self) -> Difference:
         """Sparse minus dense, with its 95 % interval."""
-        low, high = paired_interval(self.sparse_right, self.dense_right)
-        count = self.sparse_right.count("1") - self.dense_right.count("1")
-        return count / len(self.sparse_right), low, high
+        return paired_difference(self.sparse_right, self.dense_right)
 
     @property
     def verdict(self) -> str:
@@ -245,7 +243,7 @@ class Duel:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
-        low, high = paired_interval(self.sparse_right, self.dense_right)
+        _, low, high = paired_difference(self.sparse_right, self.dense_right)
         return asdict(self) | {"ci_low": low, "ci_high": high}
 
 
@@ -275,7 +273,7 @@ def search_table(outcomes: list[Outcome], last: Duel) -> PaperTable:
     """Lays the conditions out, each with its winner."""
     lines = [_line(each) for each in outcomes]
     wins = {name: sum(each.verdict == name for each in outcomes) for name in ("sparse", "dense")}
-    low, high = paired_interval(last.sparse_right, last.dense_right)
+    _, low, high = paired_difference(last.sparse_right, last.dense_right)
     n = len(last.sparse_right)
     return PaperTable(
         words=(0, 2),

@@ -18,7 +18,7 @@ from sparsedef.evaluation.episodes import (
     find_row,
     over_episodes,
 )
-from sparsedef.evaluation.metrics import paired_interval
+from sparsedef.evaluation.metrics import paired_difference
 
 CORNERS = torch.eye(12)[:4]
 PLAN = Plan((AttackPlan("fgsm", (0.1,)),), batch_size=16, n_pictures=0)
@@ -111,9 +111,9 @@ def test_the_mean_over_episodes_has_the_interval_of_a_mean() -> None:
 
 
 def test_the_interval_of_a_difference_holds_pairs_together() -> None:
-    low, high = paired_interval("1" * 60 + "0" * 40, "1" * 50 + "0" * 50)
+    _, low, high = paired_difference("1" * 60 + "0" * 40, "1" * 50 + "0" * 50)
     assert low > 0
     assert (low + high) / 2 == pytest.approx(10 / 102, abs=1e-12)
     shuffled = "10" * 50
-    low, high = paired_interval("1" * 60 + "0" * 40, shuffled)
+    _, low, high = paired_difference("1" * 60 + "0" * 40, shuffled)
     assert low < 0 < high

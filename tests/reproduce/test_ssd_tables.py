@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sparsedef.evaluation import Row, build_sections, find_flags, worst_cases
-from sparsedef.evaluation.metrics import paired_interval
+from sparsedef.evaluation.metrics import paired_difference
 from sparsedef.reproduce.ssd_attacks import OTHERS, STAND_IN, Attacked, Findings
 from sparsedef.reproduce.ssd_pictures import choose, scene_words
 from sparsedef.reproduce.ssd_search import Condition, Duel, Outcome, search_table
@@ -111,11 +111,11 @@ def test_the_paired_interval_covers_the_true_difference() -> None:
         drawn = torch.rand(60, generator=generator)
         first = "".join("1" if u < 0.7 else "0" for u in drawn.tolist())
         second = "".join("1" if 0.1 < u < 0.6 else "0" for u in drawn.tolist())
-        low, high = paired_interval(first, second)
+        _, low, high = paired_difference(first, second)
         held += low <= 0.2 <= high
     assert 0.92 <= held / 400 <= 0.99
     with pytest.raises(ValueError, match="on the same samples, got 2 and 1"):
-        paired_interval("11", "1")
+        paired_difference("11", "1")
 
 
 def test_pixel_accuracies_stand_under_their_radius() -> None:
