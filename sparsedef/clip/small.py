@@ -6,15 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from sparsedef.clip.encoder import ClipEncoder
 from sparsedef.clip.tokens import SmallTokenizer
+from sparsedef.models.seeded import seeded
 from sparsedef.whole_file import whole_file
 
 SIZE = 48
 LENGTH = 40
+CONCEPT_TEMPLATE = "a shape with {}"  # as ShapeWorld's captions say it: it knows few other words
 WEIGHTS = Path(__file__).parent / "small.safetensors"
 
 
@@ -38,8 +39,7 @@ def build_small_clip(tokenizer: SmallTokenizer, *, seed: int = 0) -> ClipEncoder
     text = CLIPTextCfg(
         context_length=LENGTH, vocab_size=tokenizer.n_tokens, width=128, heads=4, layers=2
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model: nn.Module = CLIP(embed_dim=128, vision_cfg=vision, text_cfg=text)
     return ClipEncoder(model, tokenizer, size=SIZE, name="small CLIP of ShapeWorld")
 

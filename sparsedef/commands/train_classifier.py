@@ -13,6 +13,7 @@ from sparsedef.attacks import PGD
 from sparsedef.commands.train_options import TrainJob, add_shared_arguments, radius
 from sparsedef.defenses import DEFENSES, Purifier
 from sparsedef.models.checkpoint import MODELS
+from sparsedef.models.seeded import seeded
 from sparsedef.streams.ranks import Processes
 from sparsedef.training import RECIPES, Tensors, accuracy, train_classifier
 
@@ -126,8 +127,7 @@ class ClassifierTraining:
 def _build(name: str, settings: dict[str, Any], seed: int) -> nn.Module:
     if name not in MODELS:
         raise ValueError(f"--model must be one of {', '.join(MODELS)}, got {name}")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         return MODELS[name](**settings)
 
 

@@ -7,11 +7,10 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-import torch
-
 from sparsedef.commands.running import whole_number
 from sparsedef.commands.train_options import TrainJob, add_shared_arguments
 from sparsedef.models.comdefend import ComDefendCodec
+from sparsedef.models.seeded import seeded
 from sparsedef.streams.ranks import Processes
 from sparsedef.training import Tensors
 from sparsedef.training.comdefend import reconstruction_error, train_comdefend
@@ -47,8 +46,7 @@ class ComDefendTraining:
         about = job.finished()
         if about is None:
             settings = {"width": arguments.width, "sigma": arguments.sigma}
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(arguments.seed)
+            with seeded(arguments.seed):
                 codec = ranks.attempt(lambda: ComDefendCodec(**settings))
             codec.to(job.device)
             validation = Tensors(job.dataset.validation.images)

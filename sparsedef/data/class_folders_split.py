@@ -10,9 +10,10 @@ import torch
 from sparsedef.data.base import Split
 from sparsedef.data.cifar import load_cifar100
 from sparsedef.data.class_folders import check_root, class_pool, folders_in
-from sparsedef.data.class_split import ClassSplit, Kept, Pooled, places
+from sparsedef.data.class_split import ClassSplit, Pooled, places
 from sparsedef.data.parts import Pool, check_size, stratified
 from sparsedef.data.pictures import need_pillow
+from sparsedef.training.step import Tensors
 
 # of CIFAR-100, by Bertinetto, Henriques, Torr, Vedaldi, 2019; the other 64 classes are seen
 CIFAR_FS_VALIDATION = (
@@ -53,7 +54,7 @@ def load_cifar_fs(
     train = _only(learnt, seen)
     return ClassSplit(
         "cifar_fs", cifar.classes, seen, chosen, unseen,
-        train=Kept(train.images, places(train.labels, seen)),
+        train=Tensors(train.images, places(train.labels, seen)),
         held_out=_only((cifar.test,), seen),
         validation=_only((*learnt, cifar.test), chosen),
         test=_only((*learnt, cifar.test), unseen),

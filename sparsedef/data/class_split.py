@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from sparsedef.data.base import Split
 from sparsedef.data.parts import Pool
-
-
-class Samples(Protocol):
-    """Training images that are asked for by their numbers: they need not fit in memory."""
-
-    def __len__(self) -> int:
-        """Number of images."""
-
-    def batch(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """Images ``[B, 3, H, W]`` in [0, 1] and labels ``[B]`` of some rows."""
+from sparsedef.training.step import Source
 
 
 @dataclass(frozen=True)
@@ -51,7 +41,7 @@ class ClassSplit:
     seen: tuple[int, ...]
     validation_classes: tuple[int, ...]
     unseen: tuple[int, ...]
-    train: Samples
+    train: Source
     held_out: Split
     validation: Split
     test: Split
@@ -71,27 +61,6 @@ class ClassSplit:
     def names(self, labels: Sequence[int]) -> tuple[str, ...]:
         """Names of some classes."""
         return tuple(self.classes[label] for label in labels)
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Training images in memory.
-
-    Args:
-        images: ``[n, 3, H, W]`` in [0, 1].
-        labels: Places among the seen classes, ``[n]``.
-    """
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.labels)
-
-    def batch(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """Gives the images ``rows`` with their labels."""
-        return self.images[rows], self.labels[rows]
 
 
 @dataclass(frozen=True)

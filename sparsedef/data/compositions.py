@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from sparsedef.data.base import Split
-from sparsedef.data.class_split import ClassSplit, Kept, places
+from sparsedef.data.class_split import ClassSplit, places
 from sparsedef.solvers.checks import check_choice, check_count
+from sparsedef.training.step import Tensors
 from sparsedef.worlds import CLASSES, EDITS, draw_split
 
 UNSEEN = ("striped star", "dotted star", "plain square", "dotted heart", "striped disc")
@@ -62,7 +63,7 @@ def load_compositions(
         seen=seen,
         validation_classes=chosen,
         unseen=unseen,
-        train=Kept(train.images, places(train.labels, seen)),
+        train=Tensors(train.images, places(train.labels, seen)),
         held_out=part("test", n_test, seen, "test"),
         validation=part("validation", n_validation, chosen, "validation"),
         test=part("test", n_test, unseen, "test"),

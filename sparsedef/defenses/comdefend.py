@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from sparsedef.defenses.base import Purifier, check_images
 from sparsedef.models.comdefend import ComDefendCodec
+from sparsedef.models.seeded import seeded
 from sparsedef.solvers.checks import check_count
 from sparsedef.training.comdefend import train_comdefend
 from sparsedef.training.step import Tensors
@@ -78,8 +79,7 @@ class ComDefend(Purifier):
             codec: Trained before; then nothing is trained.
         """
         if codec is None:
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(seed)
+            with seeded(seed):
                 codec = ComDefendCodec(width=4)
             codec.to(images)
             train_comdefend(

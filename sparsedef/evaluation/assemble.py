@@ -20,6 +20,7 @@ from sparsedef.defenses.semantic import EmbeddingClassifier
 from sparsedef.evaluation.cache import Cache, source_digest
 from sparsedef.evaluation.contenders import NONE, Contender, fingerprint
 from sparsedef.models import load_model
+from sparsedef.models.seeded import seeded
 from sparsedef.training import train_classifier
 
 EPOCHS = 12  # of a small network on a data set that comes with the package
@@ -81,8 +82,7 @@ def trained(
     size = split.images.shape[-1]
 
     def build() -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             network = load_model(model, n_classes=len(dataset.classes), size=size)
         if start is not None:
             network.load_state_dict(start.state_dict())

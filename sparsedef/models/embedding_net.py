@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparsedef.models.normalised import IMAGENET_MEAN, IMAGENET_STD, Normalise
+from sparsedef.models.seeded import seeded
 from sparsedef.solvers.checks import check_choice, check_count
 
 BACKBONES: Mapping[str, tuple[int, ...]] = {
@@ -68,8 +69,7 @@ class EmbeddingNet(nn.Module):
 
 def build_embedding_net(*, seed: int, **settings: object) -> EmbeddingNet:
     """Builds one whose random weights ``seed`` decides; torch's own state is left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         return EmbeddingNet(**settings)  # type: ignore[arg-type]
 
 

@@ -22,6 +22,7 @@ from sparsedef.defenses.laat import (
 from sparsedef.defenses.laat.schedules import Schedule
 from sparsedef.evaluation import Cache, fingerprint
 from sparsedef.models.embedding_net import build_embedding_net
+from sparsedef.models.seeded import seeded
 from sparsedef.training import CrossEntropy, Tensors, Trained, accuracy
 from sparsedef.training.anchored import AnchorObjective, train_anchored
 from sparsedef.training.embedding_drift import EmbeddingDrift
@@ -272,8 +273,7 @@ def validation_score(encoder: nn.Module, anchors: Tensor | None, setting: Settin
 
 def _with_head(encoder: nn.Module, setting: Setting) -> nn.Module:
     width = setting.texts.features.shape[1]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(setting.seed)
+    with seeded(setting.seed):
         return nn.Sequential(encoder, nn.Linear(width, len(setting.data.seen)))
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sparsedef.clip import unit
+from sparsedef.clip.small import CONCEPT_TEMPLATE
 from sparsedef.concepts import class_membership, distinct_atoms, image_atoms, load_concepts
 from sparsedef.defenses.semantic import SSD, ConceptClassifier, DenseConcepts, Words
 from sparsedef.evaluation import fingerprint, paired_excess
@@ -17,7 +18,7 @@ from sparsedef.evaluation.metrics import Difference, paired_difference
 from sparsedef.evaluation.report import PaperTable
 from sparsedef.reproduce.ssd_attacks import ASCENT, Advance, as_outcome, ascend
 from sparsedef.reproduce.ssd_heads import right
-from sparsedef.reproduce.ssd_world import ALIKE, TEMPLATE, Part, Versions, World
+from sparsedef.reproduce.ssd_world import ALIKE, Part, Versions, World
 from sparsedef.worlds import CLASSES
 
 LEAKS = (0.5, 0.95)  # quantiles of what edits of training scenes show to any one atom
@@ -125,7 +126,7 @@ def atoms_of(world: World, name: str, part: Part) -> tuple[Tensor, tuple[str, ..
     else:
         kind, _, others = kind.partition(" + ")
         chosen = world.concepts if kind == "text" else load_concepts(f"shapeworld-{kind}")
-        prompts = [TEMPLATE.replace("{}", text) for text in chosen.texts]
+        prompts = [CONCEPT_TEMPLATE.replace("{}", text) for text in chosen.texts]
         texts = chosen.texts
         if others:
             context = load_concepts("shapeworld-context").texts

@@ -13,6 +13,7 @@ from sparsedef.attacks.semantic.best_of_n import random_points
 from sparsedef.attacks.semantic.named_edits import UNEDITED, apply, possible_edits
 from sparsedef.attacks.semantic.scene_attack import SceneSpace
 from sparsedef.clip import ClipEncoder, SmallTokenizer, unit
+from sparsedef.clip.small import CONCEPT_TEMPLATE
 from sparsedef.clip.train import class_prompts
 from sparsedef.concepts import ConceptList, Dictionary, concept_dictionary, load_concepts
 from sparsedef.defenses.semantic import Words
@@ -31,7 +32,6 @@ from sparsedef.worlds import (
 )
 
 PIXELS = 48
-TEMPLATE = "a shape with {}"
 ALIKE = 0.9  # cosine from which an atom is left out as a copy; set before any run
 HEADS = {"clean": 0.0, "confounded": 0.97}
 AT_ONCE = 256
@@ -166,10 +166,12 @@ class World:
             *(f"a shape {phrase}" for phrase in irrelevant_phrases()),
             *(f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} shape" for colour in COLOURS),
         )
-        told = Words.embed(self.encoder, self.dictionary.texts, nuisances, template=TEMPLATE)
+        told = Words.embed(
+            self.encoder, self.dictionary.texts, nuisances, template=CONCEPT_TEMPLATE
+        )
         return replace(told, prompts=class_prompts(self.encoder))
 
-    def atoms_of(self, texts: Sequence[str], template: str = TEMPLATE) -> Dictionary:
+    def atoms_of(self, texts: Sequence[str], template: str = CONCEPT_TEMPLATE) -> Dictionary:
         """Embeds concepts as centred atoms."""
         return concept_dictionary(texts, self.encoder.text, template=template, center="text")
 

@@ -15,12 +15,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from sparsedef.learning.ranks import ALONE, Ranks
 from sparsedef.solvers.checks import check_count
+from sparsedef.training.classifier import as_source
 from sparsedef.training.descent import Trained
 from sparsedef.training.inner import LinfAscent, evaluation_mode
 from sparsedef.training.lookahead import Lookahead
 from sparsedef.training.loop import n_batches, train
 from sparsedef.training.state import digest
-from sparsedef.training.step import Batch, Source, Step, Tensors
+from sparsedef.training.step import Batch, Source, Step
 
 Features = Callable[[Tensor], list[Tensor]]
 LR_PER_IMAGE = 1e-4  # peak rate, times the images of a minibatch on one rank
@@ -204,17 +205,14 @@ def train_carso(
         is_silent: Show no bar.
 
     Raises:
+        TypeError: Labels are missing.
         ValueError: A number is wrong; the checkpoint was begun otherwise.
 
     Source: Ballarin, Ansuini, Bortolussi, 2023; RAdam: Liu et al., 2020.
     """
     check_count("train_carso", "epochs", epochs)
     check_count("train_carso", "batch_size", batch_size)
-    if isinstance(images, Tensor):
-        assert labels is not None
-        source: Source = Tensors(images, labels)
-    else:
-        source = images
+    source = as_source(images, labels)
     own_batch = max(1, batch_size // ranks.n_ranks)
     peak = LR_PER_IMAGE * own_batch if lr is None else lr
     n_steps = epochs * n_batches(len(source), batch_size)

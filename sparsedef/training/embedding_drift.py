@@ -36,6 +36,6 @@ class EmbeddingDrift:
         def drift(embeddings: Tensor) -> Tensor:
             return (embeddings - wanted).square().sum()
 
-        start = images + self.attack.eps * (2 * step.rand_like(images) - 1)
+        start = self.attack.random_start(images, step)
         attacked = self.attack.climb(encoder, images, start, drift)
         return drift(encoder(attacked)) / len(images)

@@ -103,7 +103,7 @@ class AdversarialQuerying:
     def __call__(self, encoder: nn.Module, supports: Tensor, queries: Tensor, step: Step) -> Tensor:
         """Gives the mean loss of episodes, as ``EpisodeSource`` gives them."""
         device = queries.device
-        start = queries + self.attack.eps * (2 * step.rand_like(queries) - 1)
+        start = self.attack.random_start(queries, step)
         losses = []
         for shown, asked, begin in zip(supports, queries, start, strict=True):
             own, wanted = (_labels(len(part), self.n_way, device) for part in (shown, asked))

@@ -52,12 +52,16 @@ class LinfAscent:
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, step: Step) -> Tensor:
         """Raises the cross-entropy of ``labels`` ``[B]``: attacked images ``[B, C, H, W]``."""
-        start = images + self.eps * (2 * step.rand_like(images) - 1)
+        start = self.random_start(images, step)
 
         def loss(logits: Tensor) -> Tensor:
             return functional.cross_entropy(logits, labels, reduction="sum")
 
         return self.climb(model, images, start, loss)
+
+    def random_start(self, images: Tensor, step: Step) -> Tensor:
+        """Draws a point of the linf ball of each image, uniformly; it may lie outside [0, 1]."""
+        return images + self.eps * (2 * step.rand_like(images) - 1)
 
     def climb(
         self, model: nn.Module, images: Tensor, start: Tensor, loss: Callable[[Tensor], Tensor]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sparsedef.learning.ranks import ALONE, Ranks
 from sparsedef.models.carso import CARSOPurifier
 from sparsedef.models.checkpoint import load_network
+from sparsedef.models.seeded import seeded
 from sparsedef.models.taps import read_layers, tapped_layers
 from sparsedef.training.carso import AttackMix, attack_radii, train_carso
 from sparsedef.training.descent import Trained
@@ -95,8 +96,7 @@ def purifier_settings(
 
 def make_purifier(settings: Mapping[str, Any], *, seed: int) -> CARSOPurifier:
     """Makes a purifier whose start ``seed`` decides; the caller's random state stays."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         return CARSOPurifier(**settings)
 
 

@@ -13,6 +13,7 @@ from sparsedef.defenses.base import Purifier
 from sparsedef.defenses.carso.fitting import BRIEF, Sizes, fit_purifier
 from sparsedef.learning import OnlineLearner
 from sparsedef.models.carso import CARSOPurifier, Decoder
+from sparsedef.models.seeded import seeded
 from sparsedef.models.taps import read_layers, tapped_layers
 from sparsedef.solvers import lasso
 from sparsedef.solvers.alpha import alpha_max
@@ -101,8 +102,7 @@ class SparseCARSO(Purifier):
         learner = OnlineLearner(n_atoms, alpha=alpha, batch_size=64, n_epochs=10, seed=seed)
         dictionary = learner.fit(c).dictionary
         assert dictionary is not None
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             width = n_atoms + c.shape[1]
             decoder = Decoder(width, purifier.image_size, width=sizes.width).to(images)
         defense = cls(classifier, purifier, dictionary, decoder, alpha)

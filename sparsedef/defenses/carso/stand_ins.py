@@ -47,12 +47,18 @@ class StandIn(nn.Module):
         super().__init__()
         self.defense, self.name = defense, name
         self.labels = labels
-        with torch.no_grad():
-            self.clean = defense.condition(images)
+        if name == FEATURES:
+            self._look_at(images)
+
+    @torch.no_grad()
+    def _look_at(self, images: Tensor) -> None:
+        """Keeps the condition of the clean images, a way off it, and the number of classes."""
+        self.clean = self.defense.condition(images)
         generator = torch.Generator().manual_seed(0)
         direction = torch.randn(self.clean.shape, generator=generator).to(self.clean)
         length = self.clean.norm(dim=1, keepdim=True).clamp_min(1e-6)
         self.nudge = NUDGE * length * direction / direction.norm(dim=1, keepdim=True)
+        self.n_classes = self.defense.classifier(images[:1]).shape[1]
 
     @property
     def is_random(self) -> bool:
@@ -83,14 +89,8 @@ def _identity(of: StandIn, images: Tensor) -> Tensor:
 def _features(of: StandIn, images: Tensor) -> Tensor:
     away = of.defense.condition(images) - of.clean + of.nudge
     distance = away.square().mean(1).sqrt()
-    n_classes = _count_classes(of, images)
-    zeros = distance.new_zeros(len(images), n_classes)
+    zeros = distance.new_zeros(len(images), of.n_classes)
     return zeros.scatter(1, of.labels[:, None], -distance[:, None])
-
-
-def _count_classes(of: StandIn, images: Tensor) -> int:
-    with torch.no_grad():
-        return int(of.defense.classifier(images[:1]).shape[1])
 
 
 def _per_sample(of: StandIn, images: Tensor) -> Tensor:

@@ -148,12 +148,13 @@ def write_shapeworld_texts(encoder: TextEncoder, path: Path = SHAPEWORLD) -> Non
         >>> from sparsedef.clip import load_small_clip
         >>> write_shapeworld_texts(load_small_clip())  # doctest: +SKIP
     """
+    from sparsedef.clip.small import CONCEPT_TEMPLATE
     from sparsedef.clip.train import PROMPTS
     from sparsedef.worlds import CLASSES, relevant_phrases
 
     parts = {
         "classes": embed_classes(encoder, CLASSES, templates=PROMPTS),
-        "concepts": embed_classes(encoder, relevant_phrases(), templates=("a shape with {}",)),
+        "concepts": embed_classes(encoder, relevant_phrases(), templates=(CONCEPT_TEMPLATE,)),
     }
     stored: dict[str, Any] = {"source": parts["classes"].source}
     for name, part in parts.items():

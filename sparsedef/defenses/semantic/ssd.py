@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsedef.clip import load_clip
+from sparsedef.clip.small import CONCEPT_TEMPLATE
 from sparsedef.concepts import concept_dictionary, load_concepts
 from sparsedef.defenses.base import check_images
 from sparsedef.defenses.semantic.inputs import check_embeddings
@@ -299,7 +300,6 @@ def _shipped(who: str) -> tuple[nn.Module, Words]:
         stacklevel=3,
     )
     encoder = load_clip()
-    template = "a shape with {}"
-    texts = load_concepts("shapeworld").texts
+    texts, template = load_concepts("shapeworld").texts, CONCEPT_TEMPLATE
     kept = concept_dictionary(texts, encoder.text, template=template, center="text").distinct()
     return encoder, Words.embed(encoder, kept.texts, template=template)
