@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import insert
+from benchmarks.document import flags_and_versions, grid, put
 from sparsedef.evaluation.rows import (
     UNBOUNDED,
     Row,
@@ -37,25 +37,15 @@ def render(results: dict[str, Any]) -> str:
         own = [row for row in everything if (row.task, row.norm) == (task, norm)]
         strengths = sorted({row.strength for row in own})
         names = [describe_strength(norm, strength) for strength in strengths]
-        lines = [
-            f"**{task}**, {own[0].n} test images, {NORMS[norm]} (accuracy in %):",
-            "",
-            f"| defense | attacks | clean | {' | '.join(names)} |",
-            "|---|---|---" + "|---" * len(names) + "|",
-        ]
+        lines = []
         for defense in dict.fromkeys(row.defense for row in own):
             lines.append(_line(rows, own, task, defense, strengths, "all, worst case"))
         gray = [row for row in flattering if (row.task, row.norm) == (task, norm)]
         for defense in dict.fromkeys(row.defense for row in gray):
             lines.append(_line(rows, gray, task, defense, strengths, "gray-box only"))
-        parts.append("\n".join(lines))
-    flags = [
-        f"- {flag['task']}, {flag['defense']}: {flag['message']}." for flag in results["flags"]
-    ]
-    parts.append("\n".join(["Flags:", "", *(flags or ["- none"])]))
-    versions = ", ".join(f"{name} {value}" for name, value in results["versions"].items())
-    parts.append(f"Seed {results['settings']['seed']}; {versions}.")
-    return "\n\n".join(parts)
+        title = f"**{task}**, {own[0].n} test images, {NORMS[norm]} (accuracy in %):"
+        parts += [title, grid(["defense", "attacks", "clean", *names], lines)]
+    return "\n\n".join([*parts, *flags_and_versions(results)])
 
 
 def _line(
@@ -65,11 +55,10 @@ def _line(
     defense: str,
     strengths: list[float],
     attacks: str,
-) -> str:
+) -> list[str]:
     by_strength = {row.strength: row for row in found if row.defense == defense}
-    cells = [_percent(clean_row(rows, task, defense))]
-    cells += [_percent(by_strength.get(strength)) for strength in strengths]
-    return f"| {defense} | {attacks} | {' | '.join(cells)} |"
+    cells = [_percent(by_strength.get(strength)) for strength in strengths]
+    return [defense, attacks, _percent(clean_row(rows, task, defense)), *cells]
 
 
 def _percent(row: Row | None) -> str:
@@ -86,10 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--readme", type=Path, help="document with the markers")
     chosen = parser.parse_args(arguments)
     table = render(json.loads(chosen.results.read_text()))
-    if chosen.readme is None:
-        print(table)
-    else:
-        chosen.readme.write_text(insert(chosen.readme.read_text(), table, BEGIN, END))
+    put(table, chosen.readme, BEGIN, END)
     return 0
 
 

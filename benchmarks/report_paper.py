@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import insert
+from benchmarks.document import grid, put
 from sparsedef.evaluation.flags import Flag, told_once
 
 TABLES = {"laat": 4}  # how many of the first a document shows, where a page has many
@@ -32,9 +32,7 @@ def render(results: dict[str, Any]) -> str:
         parts.append(f"{task}: {len(found['sample_ids'])} images{told}.")
     paper = results["settings"].get("paper", "")
     for table in results["tables"][: TABLES.get(paper)]:
-        lines = [table["head"], ["---"] * len(table["head"]), *table["lines"]]
-        rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        parts.append(f"**{table['title']}**\n\n{rows}")
+        parts.append(f"**{table['title']}**\n\n{grid(table['head'], table['lines'])}")
     told = told_once([Flag(**flag) for flag in results["flags"]])
     flags = [
         f"- {'serious' if flag.is_serious else 'note'}, {flag.code}: {flag.task}, "
@@ -55,12 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--document", type=Path, help="with the markers")
     chosen = parser.parse_args(arguments)
     text = "\n\n".join(render(json.loads(path.read_text())) for path in chosen.results)
-    if chosen.document is None:
-        print(text)
-    else:
-        chosen.document.write_text(
-            insert(chosen.document.read_text(), text, *markers(chosen.paper))
-        )
+    put(text, chosen.document, *markers(chosen.paper))
     return 0
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import insert
+from benchmarks.document import flags_and_versions, grid, put
 from sparsedef.evaluation.report import PaperTable
 from sparsedef.evaluation.rows import Row
 from sparsedef.evaluation.threats import WORST_CASE
@@ -40,19 +40,13 @@ def render(results: dict[str, Any]) -> str:
     parts.append("**Sparse code against dense head on the same dictionary**, accuracy in % under "
                  "the worst of all searched edits")  # fmt: skip
     parts.append(_search(results["sparsity"]))
-    flags = [
-        f"- {flag['task']}, {flag['defense']}: {flag['message']}." for flag in results["flags"]
-    ]
-    parts.append("\n".join(["Flags:", "", *(flags or ["- none"])]))
-    versions = ", ".join(f"{name} {value}" for name, value in results["versions"].items())
-    parts.append(f"Seed {results['settings']['seed']}; {versions}.")
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *flags_and_versions(results)])
 
 
 def _markdown(table: PaperTable) -> str:
     places = [list(table.head).index(name) for name in SHOWN]
     lines = [[line[i] for i in places] for line in table.lines]
-    return _grid(list(SHOWN), lines)
+    return grid(list(SHOWN), lines)
 
 
 def _search(found: dict[str, Any]) -> str:
@@ -70,7 +64,7 @@ def _search(found: dict[str, Any]) -> str:
     duel = found["duel"]
     last = duel["condition"]
     return (
-        f"{_grid(head, lines)}\n\nBy gradient, each shown to the other, where validation scenes "
+        f"{grid(head, lines)}\n\nBy gradient, each shown to the other, where validation scenes "
         f"favour the sparse code most ({last['concepts']}, {last['head']} head, "
         f"{last['per_class'] or 'all'} labels a class): sparse {_percent(duel['sparse_right'])}, "
         f"dense {_percent(duel['dense_right'])}; difference in points {100 * duel['ci_low']:+.0f} "
@@ -82,11 +76,6 @@ def _percent(outcome: str) -> str:
     return f"{100 * outcome.count('1') / len(outcome):.0f}"
 
 
-def _grid(head: list[str], lines: list[list[str]]) -> str:
-    rule = "|---" * len(head) + "|"
-    return "\n".join([f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(x)} |" for x in lines)])
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the tables, or writes them between the markers of ``--document``."""
     parser = argparse.ArgumentParser(description="Turns SSD's JSON into Markdown tables.")
@@ -94,10 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--document", type=Path, help="with the markers")
     chosen = parser.parse_args(arguments)
     table = render(json.loads(chosen.results.read_text()))
-    if chosen.document is None:
-        print(table)
-    else:
-        chosen.document.write_text(insert(chosen.document.read_text(), table, BEGIN, END))
+    put(table, chosen.document, BEGIN, END)
     return 0
 
 

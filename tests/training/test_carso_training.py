@@ -1,15 +1,14 @@
 """CARSO's training: its attacks, its schedule, and the same weights stopped, shared or not."""
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from carso_training import make_images, run
+from ranks_apart import run_apart
 
+from sparsedef.learning.ranks import Ranks
 from sparsedef.models.carso import CARSOPurifier
 from sparsedef.training.carso import (
     AttackMix,
@@ -20,32 +19,6 @@ from sparsedef.training.carso import (
 )
 from sparsedef.training.lookahead import Lookahead
 from sparsedef.training.step import Step
-
-ROOT = Path(__file__).parents[2]
-WORK = """
-import sys
-import torch
-import torch.multiprocessing
-from sparsedef.streams.ranks import Processes
-from carso_training import run
-
-def one(rank, n_ranks, port, out):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=n_ranks)
-    ranks = Processes(rank, n_ranks)
-    found = {}
-    for name, has_norm in (("plain", False), ("norm", True)):
-        net, trained = run(ranks=ranks, has_norm=has_norm, lr=1e-3)
-        found[name] = {"state": net.state_dict(), "losses": trained.losses}
-    torch.save(found, f"{out}/{rank}.pt")
-    ranks.wait()
-    torch.distributed.destroy_process_group()
-
-if __name__ == "__main__":
-    n_ranks, port, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-    torch.multiprocessing.spawn(one, (n_ranks, port, out), nprocs=n_ranks)
-"""
 
 
 def test_each_attack_gets_its_quarter_of_the_fraction() -> None:
@@ -127,19 +100,17 @@ def test_resumed_is_identical_to_uninterrupted(tmp_path: Path) -> None:
         assert torch.equal(again.state_dict()[key], value), key
 
 
+def on_rank(ranks: Ranks, folder: str) -> dict[str, Any]:
+    found = {}
+    for name, has_norm in (("plain", False), ("norm", True)):
+        net, trained = run(ranks=ranks, has_norm=has_norm, lr=1e-3)
+        found[name] = {"state": net.state_dict(), "losses": trained.losses}
+    return found
+
+
 @pytest.mark.slow
 def test_two_ranks_agree_and_end_with_the_weights_of_one(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    (tmp_path / "work.py").write_text(WORK)
-    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
-    subprocess.run(
-        [sys.executable, str(tmp_path / "work.py"), "2", port, str(tmp_path)],
-        check=True, cwd=ROOT, timeout=250, env={**own, "PYTHONPATH": path},
-    )  # fmt: skip
-    one, two = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    one, two = run_apart("test_carso_training", 2, tmp_path)
     for name in ("plain", "norm"):
         assert one[name]["losses"] == two[name]["losses"]
         for key, value in one[name]["state"].items():
