@@ -8,7 +8,11 @@ import pytest
 from benchmarks.report_paper import main, markers, render
 
 ROOT = Path(__file__).parents[2]
-RESULTS = {"regionsparse": ("regionsparse-table2", "regionsparse-figure4"), "laat": ("laat-quick",)}
+RESULTS = {
+    "regionsparse": ("regionsparse-table2", "regionsparse-figure4"),
+    "laat": ("laat-quick",),
+    "carso": ("carso-quick",),
+}
 
 MADE = {
     "title": "a title",
