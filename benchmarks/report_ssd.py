@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.document import flags_and_versions, grid, put
+from sparsedef.evaluation.metrics import Difference
 from sparsedef.evaluation.report import PaperTable
 from sparsedef.evaluation.rows import Row
 from sparsedef.evaluation.threats import WORST_CASE
+from sparsedef.reproduce.ssd_duel import Duel, points
 from sparsedef.reproduce.ssd_reading import read_head
+from sparsedef.reproduce.ssd_search import Condition
 from sparsedef.reproduce.ssd_tables import comparison
 from sparsedef.reproduce.ssd_world import Association
 
@@ -54,21 +57,25 @@ def _search(found: dict[str, Any]) -> str:
     for each in found["conditions"]:
         condition = each["condition"]
         labels = f"{condition['per_class']} a class" if condition["per_class"] else "all"
-        points = [100 * each[key] for key in ("difference", "ci_low", "ci_high")]
+        difference = Difference(each["difference"], each["ci_low"], each["ci_high"])
         lines.append([
             condition["concepts"], str(each["n_atoms"]), labels, condition["head"],
-            _percent(each["sparse_right"]), _percent(each["dense_right"]),
-            f"{points[0]:+.0f} [{points[1]:+.0f} to {points[2]:+.0f}]", each["verdict"],
+            condition["surface"], _percent(each["sparse_right"]), _percent(each["dense_right"]),
+            points(difference), each["verdict"],
         ])  # fmt: skip
-    head = ["concepts", "atoms", "labels", "head", "sparse", "dense", "difference", "winner"]
-    duel = found["duel"]
-    last = duel["condition"]
+    head = ["concepts", "atoms", "labels", "head", "edits of", "sparse", "dense", "difference",
+            "winner"]  # fmt: skip
+    return "\n\n".join([grid(head, lines), *map(_duel, found["duels"])])
+
+
+def _duel(found: dict[str, Any]) -> str:
+    repeats = tuple(Difference(*each) for each in found["repeats"])
+    condition = Condition(**found["condition"])
+    duel = Duel(condition, found["sparse_right"], found["dense_right"], repeats)
     return (
-        f"{grid(head, lines)}\n\nBy gradient, each shown to the other, where validation scenes "
-        f"favour the sparse code most ({last['concepts']}, {last['head']} head, "
-        f"{last['per_class'] or 'all'} labels a class): sparse {_percent(duel['sparse_right'])}, "
-        f"dense {_percent(duel['dense_right'])}; difference in points {100 * duel['ci_low']:+.0f} "
-        f"to {100 * duel['ci_high']:+.0f}."
+        f"By gradient, each shown to the other, where validation scenes favour the sparse code "
+        f"most ({condition.title}): sparse {_percent(duel.sparse_right)}, dense "
+        f"{_percent(duel.dense_right)}; difference {points(duel.difference)}.{duel.repeated}"
     )
 
 

@@ -21,11 +21,12 @@ from sparsedef.evaluation import (
 from sparsedef.evaluation.pages import write_files
 from sparsedef.evaluation.report import PaperTable, Part, Report, TaskReport
 from sparsedef.reproduce.ssd_attacks import Findings, attack_contender, n_ascents, rows_of
+from sparsedef.reproduce.ssd_duel import run_search, search_table, search_work
 from sparsedef.reproduce.ssd_heads import CONTENDERS, Fitted, fit_heads
 from sparsedef.reproduce.ssd_pictures import strips, unattacked
 from sparsedef.reproduce.ssd_pixels import ATTACKED, RADII, pixel_rows
 from sparsedef.reproduce.ssd_reading import read_head, read_reasons, read_search
-from sparsedef.reproduce.ssd_search import Condition, run_search, search_table
+from sparsedef.reproduce.ssd_search import Condition
 from sparsedef.reproduce.ssd_tables import comparison, contenders_table, pixel_table
 from sparsedef.reproduce.ssd_theory import (
     Moved,
@@ -208,17 +209,17 @@ def reproduce(
         versions: Of what results depend on.
         looked_at: Conditions in which sparse and dense are compared.
     """
-    heads = run_heads(world, bar, 3 * (len(looked_at) + 1))
-    outcomes, last, sparsity = run_search(world, looked_at, bar.advance)
+    heads = run_heads(world, bar, search_work(looked_at))
+    outcomes, duels, sparsity = run_search(world, looked_at, bar.advance)
     found = geometry(world, {head.name: head.ssd for head in heads})
     rows = [row for head in heads for row in head.rows]
     reading = [line for head in heads for line in read_head(head.task, head.name, rows)]
     last_head = heads[-1]  # the confounded one, where there is something to explain
     reading += read_reasons(last_head.name, last_head.moved, found, rows, last_head.task)
-    reading += read_search(outcomes, last)
+    reading += read_search(outcomes, duels)
     tables = [
         *(comparison(head.task, head.name, head.rows, head.association) for head in heads),
-        search_table(outcomes, last),
+        search_table(outcomes, duels),
         pixel_table([row for row in rows if row.attack == "pgd-margin"]),
         *(theory_table(head.name, head.ssd, head.moved) for head in heads),
         geometry_table(found),

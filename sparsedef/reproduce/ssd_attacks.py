@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from sparsedef.evaluation.rows import SEMANTIC, WHOLE, pointwise
 from sparsedef.evaluation.threats import BPDA, CLEAN, SCORES, TRANSFER, WHITE_BOX
 from sparsedef.reproduce.ssd_heads import right
 from sparsedef.reproduce.ssd_world import PIXELS, Versions, World
+from sparsedef.worlds.parameters import Group
 
 NAMED, ASCENT, CONCEPT, SUPPORT = "named_edits", "ascent", "concept_ascent", "support_ascent"
 STAND_IN, OTHERS = "dense stand-in", "all others"
@@ -86,11 +87,11 @@ def strongest(model: EmbeddingClassifier, versions: Versions, labels: Tensor) ->
     return torch.stack(ranks).argmax(0)
 
 
-def search(world: World, model: EmbeddingClassifier, kind: str = "") -> Attacked:
-    """The strongest of the versions of one kind (``"named"``, ``"random"``), or of all."""
+def search(world: World, model: EmbeddingClassifier, *kinds: str) -> Attacked:
+    """The strongest of the versions of some ``KINDS``, or of all."""
     versions, labels = world.test_versions, world.test.labels
-    if kind:
-        rows = versions.rows(kind)
+    if kinds:
+        rows = versions.rows(*kinds)
         versions = Versions(
             tuple(versions.names[i] for i in rows), versions.parameters[rows],
             versions.embeddings[rows],
@@ -107,14 +108,20 @@ def ascend(
     model: EmbeddingClassifier,
     name: str,
     surrogate: EmbeddingClassifier | None = None,
+    only: Group | None = None,
 ) -> Attacked:
-    """Climbs from the strongest version, and from random ones, by the gradient of all nuisances."""
+    """Climbs by the gradient of all nuisances, from the strongest version and from random ones.
+
+    With ``only`` one group of nuisances moves, and the climb begins at the scenes as they are.
+    """
     sizes, test = world.sizes, world.test
+    feasible = world.feasible if only is None else replace(world.feasible, moves=(only,))
     settings = {
         "attack": name, "model": fingerprint(model), "seed": world.seed, "steps": sizes.steps,
         "surrogate": "" if surrogate is None else fingerprint(surrogate),
         "restarts": sizes.restarts, "n_random": sizes.n_random,
         "scenes": fingerprint(test.scenes.parameters, test.scenes.classes, test.scenes.seeds),
+        "moves": list(feasible.moves),
     }  # fmt: skip
 
     def compute() -> dict[str, Any]:
@@ -122,9 +129,11 @@ def ascend(
         attack = SceneAscent(
             steps=sizes.steps, starts=("scene",), restarts=sizes.restarts, loss=loss, size=PIXELS,
             batch_size=BATCH,
-            seed=world.seed, feasible=world.feasible,
+            seed=world.seed, feasible=feasible,
         )  # fmt: skip
-        begin = test.scenes.with_parameters(search(world, model).parameters)
+        begin = test.scenes
+        if only is None:
+            begin = begin.with_parameters(search(world, model).parameters)
         found = attack(model, begin, surrogate=surrogate)
         with torch.no_grad():
             parts = [unit(world.encoder(some)) for some in found.images.split(256)]

@@ -10,8 +10,9 @@ from sparsedef.evaluation.metrics import paired_difference
 from sparsedef.evaluation.rows import SEMANTIC, pointwise
 from sparsedef.evaluation.threats import CLEAN, SCORES, WHITE_BOX, WORST_CASE, kind_of
 from sparsedef.reproduce.ssd_attacks import ASCENT, NAMED
+from sparsedef.reproduce.ssd_duel import Duel
 from sparsedef.reproduce.ssd_heads import HALF
-from sparsedef.reproduce.ssd_search import Duel, Outcome
+from sparsedef.reproduce.ssd_search import Outcome
 from sparsedef.reproduce.ssd_theory import Moved
 
 RIVALS_TOLD = {
@@ -84,7 +85,7 @@ def read_reasons(
     ]
 
 
-def read_search(outcomes: Sequence[Outcome], last: Duel) -> list[str]:
+def read_search(outcomes: Sequence[Outcome], duels: Sequence[Duel]) -> list[str]:
     """Says where the sparse code won and where it did not."""
 
     def titles(verdict: str) -> str:
@@ -95,7 +96,11 @@ def read_search(outcomes: Sequence[Outcome], last: Duel) -> list[str]:
         f"Sparse code against dense head on the same dictionary, {len(outcomes)} conditions. The "
         f"sparse code wins beyond noise: {titles('sparse')}. The dense head wins: "
         f"{titles('dense')}. Elsewhere they tie.",
-        f"By gradient, where validation scenes favour the sparse code most "
-        f"({last.condition.title}): sparse {percent(last.sparse_right)}, dense "
-        f"{percent(last.dense_right)}; {compare(last.sparse_right, last.dense_right)}.",
+        *(
+            f"By gradient, where validation scenes favour the sparse code most "
+            f"({each.condition.title}): sparse {percent(each.sparse_right)}, dense "
+            f"{percent(each.dense_right)}; {compare(each.sparse_right, each.dense_right)}."
+            f"{each.repeated}"
+            for each in duels
+        ),
     ]

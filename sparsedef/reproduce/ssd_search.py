@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -15,10 +15,9 @@ from sparsedef.concepts import class_membership, distinct_atoms, image_atoms, lo
 from sparsedef.defenses.semantic import SSD, ConceptClassifier, DenseConcepts, Words
 from sparsedef.evaluation import fingerprint, paired_excess
 from sparsedef.evaluation.metrics import Difference, paired_difference
-from sparsedef.evaluation.report import PaperTable
-from sparsedef.reproduce.ssd_attacks import ASCENT, Advance, as_outcome, ascend
+from sparsedef.reproduce.ssd_attacks import as_outcome
 from sparsedef.reproduce.ssd_heads import right
-from sparsedef.reproduce.ssd_world import ALIKE, Part, Versions, World
+from sparsedef.reproduce.ssd_world import ALIKE, KINDS, Part, World
 from sparsedef.worlds import CLASSES
 
 LEAKS = (0.5, 0.95)  # quantiles of what edits of training scenes show to any one atom
@@ -26,6 +25,8 @@ LEAK_KIND = "colour"  # the kind of edits that this is measured on
 LEAK_SCENES = 200
 MILD = "text + distractors, distinct"
 SCALINGS = ("whole", "each")  # of the head's penalty, for both
+# what an edit may move, and the versions of a scene that do: all nuisances, or one group of them
+SURFACES = {"all": KINDS, "one group": ("named", "single")}
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,23 @@ class Condition:
         head: Training split.
         concepts: Name of the dictionary.
         per_class: Labels per class; 0 for all.
+        surface: What an edit may move, in ``SURFACES``: all nuisances, or one group of them
+            (weather, light or appearance), which is the sparse attack surface.
+        draw: Which labels, where they are few; draws share none.
     """
 
     head: str
     concepts: str
     per_class: int
+    surface: str = "all"
+    draw: int = 0
 
     @property
     def title(self) -> str:
         """In words."""
         labels = f"{self.per_class} labels a class" if self.per_class else "all labels"
-        return f"{self.concepts}; {labels}; {self.head} head"
+        moved = "" if self.surface == "all" else f"; edits of {self.surface}"
+        return f"{self.concepts}; {labels}; {self.head} head{moved}"
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,8 @@ def conditions(world: World, which: str) -> list[Condition]:
         names = [each for each in names if each.endswith("distinct") and each != MILD]
     heads = ("confounded",) if which == "few" else ("confounded", "clean")
     return [
-        Condition(head, name, count)
+        Condition(head, name, count, surface)
+        for surface in SURFACES
         for head in heads for name in names for count in (0, world.sizes.few)
     ]  # fmt: skip
 
@@ -139,11 +147,12 @@ def atoms_of(world: World, name: str, part: Part) -> tuple[Tensor, tuple[str, ..
     return atoms, texts
 
 
-def labelled(part: Part, per_class: int) -> tuple[Tensor, Tensor]:
-    """The embeddings and labels that a head is fitted to: all, or the first of each class."""
+def labelled(part: Part, per_class: int, draw: int = 0) -> tuple[Tensor, Tensor]:
+    """The embeddings and labels that a head is fitted to: all, or the ``draw``-th few per class."""
     if not per_class:
         return part.embeddings, part.labels
-    rows = [(part.labels == c).nonzero()[:per_class, 0] for c in range(len(CLASSES))]
+    few = slice(draw * per_class, (draw + 1) * per_class)
+    rows = [(part.labels == c).nonzero()[few, 0] for c in range(len(CLASSES))]
     chosen = torch.cat(rows)
     return part.embeddings[chosen], part.labels[chosen]
 
@@ -153,7 +162,7 @@ def candidates(
 ) -> Iterator[tuple[str, ConceptClassifier]]:
     """Fits every sparse code and every dense head that may be chosen."""
     part = world.train[condition.head]
-    embeddings, labels = labelled(part, condition.per_class)
+    embeddings, labels = labelled(part, condition.per_class, condition.draw)
     options: dict[str, Any] = {"center": "image", "n_classes": len(CLASSES), "seed": world.seed}
     words = Words(atoms, texts)
 
@@ -181,16 +190,14 @@ def candidates(
             yield f"{kind}, {aim}", fit(SSD, **setting, **option)
 
 
-def robust(model: ConceptClassifier, versions: Versions, labels: Tensor) -> Tensor:
-    """Which scenes are right in every version, ``[n]`` bool."""
-    return right(model, versions.embeddings, labels).all(0)
+def judge_all(world: World, condition: Condition) -> dict[str, Any]:
+    """Asks every candidate about every version: ``[candidates, V, n]`` bool, and their names.
 
-
-def run_condition(world: World, condition: Condition) -> Outcome:
-    """Chooses sparse code and dense head on validation scenes, and compares them on test scenes."""
+    The surface is none of its business: all surfaces share the answers.
+    """
     part = world.train[condition.head]
     atoms, texts = atoms_of(world, condition.concepts, part)
-    settings = asdict(condition) | {
+    settings = asdict(replace(condition, surface="all")) | {
         "atoms": fingerprint(atoms), "train": fingerprint(part.embeddings, part.labels),
         "test": fingerprint(world.test_versions.embeddings),
         "validation": fingerprint(world.validation_versions.embeddings),
@@ -198,125 +205,32 @@ def run_condition(world: World, condition: Condition) -> Outcome:
     }  # fmt: skip
 
     def compute() -> dict[str, Any]:
-        best: dict[str, tuple[float, str, ConceptClassifier]] = {}
-        tried = {"dense": 0, "sparse": 0}
+        names, validation, test = [], [], []
         for name, model in candidates(world, condition, atoms, texts):
-            family = "dense" if name.startswith("dense") else "sparse"
-            tried[family] += 1
-            is_right = robust(model, world.validation_versions, world.validation.labels)
-            accuracy = float(is_right.double().mean())
-            if family not in best or accuracy > best[family][0]:
-                best[family] = accuracy, name, model
-        kept: dict[str, Any] = {"tried": tried}
-        for family, (accuracy, name, model) in best.items():
-            is_right = robust(model, world.test_versions, world.test.labels)
-            clean = right(model, world.test.embeddings, world.test.labels)
-            kept[family] = {
-                "name": name, "validation": accuracy, "clean": float(clean.double().mean()),
-                "right": as_outcome(is_right),
-            }  # fmt: skip
-        return kept
+            names.append(name)
+            embeddings = world.validation_versions.embeddings
+            validation.append(right(model, embeddings, world.validation.labels))
+            test.append(right(model, world.test_versions.embeddings, world.test.labels))
+        stacked = {"validation": torch.stack(validation), "test": torch.stack(test)}
+        return {"names": names, "n_atoms": len(atoms)} | stacked
 
-    kept = world.cache.get("condition", settings, compute)
-    sparse, dense = kept["sparse"], kept["dense"]
+    return world.cache.get("judged", settings, compute)
+
+
+def run_condition(world: World, condition: Condition) -> Outcome:
+    """Chooses sparse code and dense head on validation scenes, and compares them on test scenes."""
+    judged = judge_all(world, condition)
+    names: list[str] = judged["names"]
+    rows = world.test_versions.rows(*SURFACES[condition.surface])
+    validation = judged["validation"][:, rows].all(1).double().mean(1)
+    test, clean = judged["test"][:, rows].all(1), judged["test"][:, 0].double().mean(1)
+    dense = [i for i, name in enumerate(names) if name.startswith("dense")]
+    sparse = [i for i in range(len(names)) if i not in dense]
+    best = [max(family, key=lambda i: float(validation[i])) for family in (sparse, dense)]
     return Outcome(
-        condition, len(atoms), sparse["name"], dense["name"].removeprefix("dense, "),
-        (kept["tried"]["sparse"], kept["tried"]["dense"]),
-        (sparse["validation"], dense["validation"]), (sparse["clean"], dense["clean"]),
-        sparse["right"], dense["right"],
+        condition, judged["n_atoms"], names[best[0]], names[best[1]].removeprefix("dense, "),
+        (len(sparse), len(dense)),
+        (float(validation[best[0]]), float(validation[best[1]])),
+        (float(clean[best[0]]), float(clean[best[1]])),
+        as_outcome(test[best[0]]), as_outcome(test[best[1]]),
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Duel:
-    """The most promising condition, attacked by gradient as well.
-
-    Args:
-        condition: Where validation scenes favour the sparse code most.
-        sparse_right: Right under all searched edits, its own ascent, that of the dense head, and
-            the one along its dense stand-in.
-        dense_right: Right under all searched edits, its own ascent and that of the sparse code.
-    """
-
-    condition: Condition
-    sparse_right: str
-    dense_right: str
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        _, low, high = paired_difference(self.sparse_right, self.dense_right)
-        return asdict(self) | {"ci_low": low, "ci_high": high}
-
-
-def duel(world: World, outcomes: list[Outcome]) -> Duel:
-    """Attacks both classifiers of the condition that validation scenes call the most promising."""
-    chosen = max(outcomes, key=lambda each: each.validation[0] - each.validation[1])
-    condition, labels = chosen.condition, world.test.labels
-    atoms, texts = atoms_of(world, condition.concepts, world.train[condition.head])
-    models = dict(candidates(world, condition, atoms, texts))
-    sparse, dense = models[chosen.sparse].eval(), models[f"dense, {chosen.dense}"].eval()
-    assert isinstance(sparse, SSD)
-    made = [
-        ascend(world, sparse, ASCENT), ascend(world, dense, ASCENT),
-        ascend(world, sparse, ASCENT, sparse.dense_surrogate().eval()),
-    ]  # fmt: skip
-
-    def left(model: ConceptClassifier) -> str:
-        is_right = robust(model, world.test_versions, labels)
-        for each in made:
-            is_right = is_right & right(model, each.embeddings, labels)
-        return as_outcome(is_right)
-
-    return Duel(condition, left(sparse), left(dense))
-
-
-def search_table(outcomes: list[Outcome], last: Duel) -> PaperTable:
-    """Lays the conditions out, each with its winner."""
-    lines = [_line(each) for each in outcomes]
-    wins = {name: sum(each.verdict == name for each in outcomes) for name in ("sparse", "dense")}
-    _, low, high = paired_difference(last.sparse_right, last.dense_right)
-    n = len(last.sparse_right)
-    return PaperTable(
-        words=(0, 2),
-        title="Where does sparsity itself win? Sparse code against dense head, same dictionary",
-        head=["condition", "atoms", "sparse code", "clean", "edited", "dense: clean", "edited",
-         "difference", "winner"],
-        lines=lines,
-        note=f"Edited: share of test scenes that are right in every one of the searched versions "
-        f"(named edits and random draws), in %. Of {len(outcomes)} conditions the sparse code wins "
-        f"{wins['sparse']} and the dense head {wins['dense']} beyond noise (McNemar, two standard "
-        f"deviations; by chance one in twenty would); differences in points with 95 % intervals "
-        f"for pairs. Both were chosen on validation scenes under edits of the same kinds, which "
-        f"flatters both; the sparse code is the best of {outcomes[0].tried[0]} or so, the dense "
-        f"head of {outcomes[0].tried[1]}. Where validation scenes favour the sparse code most "
-        f"({last.condition.title}), gradient attacks on both, each shown to the other, leave "
-        f"{100 * last.sparse_right.count('1') / n:.0f} % (sparse) and "
-        f"{100 * last.dense_right.count('1') / n:.0f} % (dense) right; difference "
-        f"{100 * low:+.0f} to {100 * high:+.0f} points.",
-    )  # fmt: skip
-
-
-def _line(each: Outcome) -> list[str]:
-    value, low, high = each.difference
-    edited = [100 * r.count("1") / len(r) for r in (each.sparse_right, each.dense_right)]
-    return [
-        each.condition.title, str(each.n_atoms), each.sparse, f"{100 * each.clean[0]:.0f}",
-        f"{edited[0]:.0f}", f"{100 * each.clean[1]:.0f}", f"{edited[1]:.0f}",
-        f"{100 * value:+.0f} [{100 * low:+.0f} to {100 * high:+.0f}]", each.verdict,
-    ]  # fmt: skip
-
-
-def run_search(
-    world: World, found: Sequence[Condition], advance: Advance
-) -> tuple[list[Outcome], Duel, Mapping[str, Any]]:
-    """Runs all conditions and the duel; also as plain values."""
-    outcomes = []
-    for condition in found:
-        advance(f"sparse against dense: {condition.title}", 0)
-        outcomes.append(run_condition(world, condition))
-        advance(f"sparse against dense: {condition.title}", 3)
-    advance("sparse against dense: by gradient", 0)
-    last = duel(world, outcomes)
-    advance("sparse against dense: by gradient", 3)
-    values = {"conditions": [each.to_json() for each in outcomes], "duel": last.to_json()}
-    return outcomes, last, values

@@ -35,6 +35,7 @@ PIXELS = 48
 ALIKE = 0.9  # cosine from which an atom is left out as a copy; set before any run
 HEADS = {"clean": 0.0, "confounded": 0.97}
 AT_ONCE = 256
+KINDS = ("named", "random", "single")  # of versions of a scene
 Say = Callable[[str], object]
 
 
@@ -85,10 +86,14 @@ class Versions:
     parameters: Tensor
     embeddings: Tensor
 
-    def rows(self, kind: str) -> list[int]:
-        """Numbers of the ``"named"`` or ``"random"`` versions, the unedited one before them."""
-        is_random = [name.startswith("random ") for name in self.names]
-        return [0, *(i for i, r in enumerate(is_random) if i and r == (kind == "random"))]
+    def rows(self, *kinds: str) -> list[int]:
+        """Numbers of the versions of some of ``KINDS``, the unedited one before them."""
+        return [0, *(i for i, name in enumerate(self.names) if i and _kind(name) in kinds)]
+
+
+def _kind(name: str) -> str:
+    first = name.partition(" ")[0]
+    return first if first in KINDS else "named"
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,13 +210,18 @@ class World:
         return self.versions(self.validation.scenes, "validation")
 
     def versions(self, scenes: Scenes, what: str) -> Versions:
-        """Edits scenes by every named edit and ``n_random`` random draws, and embeds all."""
+        """Edits scenes by every named edit and ``n_random`` random draws, and embeds all.
+
+        Each draw also gives a ``"single"`` version, in which only one group of nuisances is the
+        draw's: weather, light or appearance, by turns.
+        """
         space = SceneSpace(scenes, self.feasible, PIXELS)
         generator = torch.Generator().manual_seed(self.seed)
         points = {UNEDITED: space.start}
         points |= {name: apply(edit, space) for name, edit in self.edits.items()}
-        drawn = random_points(space, generator, self.sizes.n_random, "data")
+        drawn = list(random_points(space, generator, self.sizes.n_random, "data"))
         points |= {f"random {i}": each for i, each in enumerate(drawn, start=1)}
+        points |= {f"single {i}": self._single(space, each, i) for i, each in enumerate(drawn, 1)}
         parameters = torch.stack([space.parameters(each) for each in points.values()])
 
         def compute() -> dict[str, Tensor]:
@@ -224,6 +234,13 @@ class World:
         settings = self._settings(fingerprint(parameters, scenes.classes, scenes.seeds))
         kept = self.cache.get("versions", settings, compute)
         return Versions(tuple(points), parameters, kept["embeddings"])
+
+    def _single(self, space: SceneSpace, points: Tensor, turn: int) -> Tensor:
+        groups = [replace(self.feasible, moves=(group,)).moving for group in self.feasible.moves]
+        turns = (turn + torch.arange(len(points))) % len(groups)
+        start = space.scenes.parameters
+        mixed = torch.where(torch.stack(groups)[turns], space.parameters(points), start)
+        return space.points(self.feasible.project(mixed, start))
 
     def edited(self, part: Part, kind: str, count: int) -> tuple[Tensor, Tensor]:
         """Embeddings of the first scenes, as often as there are edits of ``kind``, and edited."""

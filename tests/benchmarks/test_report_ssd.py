@@ -32,7 +32,9 @@ def make() -> dict[str, Any]:
             )
             own = [clean, ascent]
             rows += [row.to_json() | {"flags": []} for row in (*own, *worst_cases(own))]
-    condition = {"head": "confounded", "concepts": "rich", "per_class": 5}
+    condition = {
+        "head": "confounded", "concepts": "rich", "per_class": 5, "surface": "one group", "draw": 0,
+    }  # fmt: skip
     pair = {"condition": condition, "sparse_right": "1110", "dense_right": "1000"}
     search = pair | {
         "n_atoms": 405, "difference": 0.5, "ci_low": -0.1, "ci_high": 0.9, "verdict": "tie",
@@ -40,7 +42,10 @@ def make() -> dict[str, Any]:
     return {
         "rows": rows, "tasks": tasks, "flags": [], "versions": {"sparsedef": "0"},
         "settings": {"seed": 3},
-        "sparsity": {"conditions": [search], "duel": pair | {"ci_low": -0.1, "ci_high": 0.9}},
+        "sparsity": {
+            "conditions": [search],
+            "duels": [pair | {"ci_low": -0.1, "ci_high": 0.9, "repeats": [[0.1, -0.2, 0.3]]}],
+        },
     }  # fmt: skip
 
 
@@ -48,7 +53,10 @@ def test_every_number_comes_from_the_rows() -> None:
     table = render(make())
     assert "| ssd | 95 [76 to 99] | - | - | 60 | 60 [39 to 78] |" in table
     assert "SSD keeps 60 % right, the dense head on the same concepts 75 %" in table
-    assert "| rich | 405 | 5 a class | confounded | 75 | 25 | +50 [-10 to +90] | tie |" in table
+    line = "| rich | 405 | 5 a class | confounded | one group | 75 | 25 | +50 [-10 to +90] | tie |"
+    assert line in table
+    assert "confounded head; edits of one group): sparse 75, dense 25; difference +50 [" in table
+    assert "with other labels: +10 [-20 to +30]." in table
     assert "Seed 3; sparsedef 0." in table
     changed = make()
     for row in changed["rows"]:

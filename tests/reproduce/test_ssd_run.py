@@ -12,11 +12,11 @@ from sparsedef.evaluation import Row, work_bar
 from sparsedef.reproduce import ssd_attacks
 from sparsedef.reproduce.ssd import reproduce, write
 from sparsedef.reproduce.ssd_heads import CONTENDERS, HALF
-from sparsedef.reproduce.ssd_search import Condition
+from sparsedef.reproduce.ssd_search import SURFACES, Condition
 
 pytestmark = pytest.mark.slow
 KEPT = {"zero_shot", "linear_probe", "dense_concepts", "ssd", HALF}
-LOOKED_AT = (Condition("clean", "text, distinct", SIZES.few),)
+LOOKED_AT = tuple(Condition("clean", "text, distinct", SIZES.few, surface) for surface in SURFACES)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,9 +72,16 @@ def test_the_file_holds_all_that_the_table_rests_on(whole: tuple[Path, dict[str,
         if row["norm"] == "semantic":
             pairs = zip(worst[row["task"], row["defense"]], row["correct"], strict=True)
             assert all(low <= each for low, each in pairs)
-    (compared,) = found["sparsity"]["conditions"]
-    assert compared["condition"]["concepts"] == "text, distinct"
-    assert compared["ci_low"] <= compared["difference"] <= compared["ci_high"]
+    compared, duels = found["sparsity"]["conditions"], found["sparsity"]["duels"]
+    assert [each["condition"]["surface"] for each in compared] == list(SURFACES)
+    for each, duel in zip(compared, duels, strict=True):
+        assert duel["condition"] == each["condition"], "of one condition the best is that one"
+        assert each["ci_low"] <= each["difference"] <= each["ci_high"]
+        for name in ("sparse_right", "dense_right"):
+            pairs = zip(each[name], duel[name], strict=True)
+            assert all(gradient <= search for search, gradient in pairs), (
+                "more attacks, no more right"
+            )
 
 
 def test_the_page_refers_to_nothing_outside_itself(whole: tuple[Path, dict[str, Any]]) -> None:

@@ -1,16 +1,19 @@
 """Conditions, dictionaries and choices of the search for where sparsity wins."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_world import SIZES, tiny_world
 
+from sparsedef.reproduce.ssd_duel import DRAWS, repetitions
+from sparsedef.reproduce.ssd_heads import right
 from sparsedef.reproduce.ssd_search import (
     Condition,
     atoms_of,
     candidates,
     conditions,
     labelled,
-    robust,
     run_condition,
 )
 from sparsedef.reproduce.ssd_world import World
@@ -39,6 +42,17 @@ def test_few_labels_are_the_first_of_each_class(world: World) -> None:
     assert labelled(part, 0)[0] is part.embeddings
 
 
+def test_other_draws_of_few_labels_share_no_scene(world: World) -> None:
+    part = world.train["clean"]
+    first, second = (labelled(part, 2, draw)[0] for draw in (0, 1))
+    assert len(first) == len(second) == 48
+    assert not (first[:, None] == second).all(-1).any()
+    enough = int(part.labels.bincount(minlength=24).min()) // 2
+    repeated = repetitions(world, Condition("clean", "text", 2))
+    assert [each.draw for each in repeated] == list(range(1, min(DRAWS + 1, enough)))
+    assert repetitions(world, Condition("clean", "text", 0)) == []
+
+
 def test_dictionaries_are_unit_and_without_near_copies_where_they_say_so(world: World) -> None:
     part = world.train["confounded"]
     for name in ("text, distinct", "image means, distinct"):
@@ -59,7 +73,10 @@ def test_what_validation_calls_best_is_what_the_test_scenes_see(world: World) ->
     atoms, texts = atoms_of(world, condition.concepts, world.train["confounded"])
     scores = {
         name: float(
-            robust(model, world.validation_versions, world.validation.labels).double().mean()
+            right(model, world.validation_versions.embeddings, world.validation.labels)
+            .all(0)
+            .double()
+            .mean()
         )
         for name, model in candidates(world, condition, atoms, texts)
     }
@@ -67,3 +84,6 @@ def test_what_validation_calls_best_is_what_the_test_scenes_see(world: World) ->
     assert found.validation[0] == max(sparse.values()) == sparse[found.sparse]
     assert found.tried == (len(sparse), 2)
     assert len(found.sparse_right) == SIZES.n_test
+    fewer = run_condition(world, replace(condition, surface="one group"))
+    assert fewer.validation[0] >= found.validation[0], "an edit that may do less is no stronger"
+    assert fewer.n_atoms == found.n_atoms == len(atoms)

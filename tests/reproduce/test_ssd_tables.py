@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from sparsedef.evaluation import Row, build_sections, find_flags, worst_cases
-from sparsedef.evaluation.metrics import paired_difference
+from sparsedef.evaluation.metrics import Difference, paired_difference
 from sparsedef.reproduce.ssd_attacks import OTHERS, STAND_IN, Attacked, Findings
+from sparsedef.reproduce.ssd_duel import Duel, search_table
 from sparsedef.reproduce.ssd_pictures import choose, scene_words
-from sparsedef.reproduce.ssd_search import Condition, Duel, Outcome, search_table
+from sparsedef.reproduce.ssd_search import Condition, Outcome
 from sparsedef.reproduce.ssd_tables import comparison, pixel_table
 from sparsedef.reproduce.ssd_world import Association
 from sparsedef.worlds import EDITS, draw_split
@@ -97,10 +98,19 @@ def test_the_winner_is_decided_by_the_images_on_which_they_differ() -> None:
     assert 0 < low < value < high
     table = search_table(
         [outcome("1111", "1100"), outcome(both, both)],
-        Duel(Condition("clean", "text", 0), "1100", "1000"),
-    )
+        [
+            Duel(Condition("clean", "text", 0), "1100", "1000"),
+            Duel(
+                Condition("clean", "text", 5, "one group"), "1111", "1000",
+                (Difference(0.25, -0.1, 0.5),),
+            ),
+        ],
+    )  # fmt: skip
     assert table.lines[0][-2].startswith("+50 [")
+    assert "(text; all labels; clean head), gradient" in table.note
     assert "50 % (sparse) and 25 % (dense)" in table.note
+    assert "(text; 5 labels a class; clean head; edits of one group), gradient" in table.note
+    assert "Searched edits again, with other labels: +25 [-10 to +50]." in table.note
 
 
 def test_the_paired_interval_covers_the_true_difference() -> None:

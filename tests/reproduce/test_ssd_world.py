@@ -1,5 +1,6 @@
 """Scenes are embedded once, and what was embedded is what the attacks of the library would see."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,33 @@ def test_the_searches_are_those_of_the_library(world: World, probe: LinearProbe)
     for name, rate in named.by_edit.items():
         embeddings = versions.embeddings[versions.names.index(name)]
         assert torch.equal(right(probe, embeddings, scenes.classes), rate < 0.5), name
+
+
+def test_a_single_version_moves_one_group_of_nuisances(world: World) -> None:
+    versions, start = world.test_versions, world.test.scenes.parameters
+    groups = {
+        group: replace(world.feasible, moves=(group,)).moving for group in world.feasible.moves
+    }
+    seen = set()
+    for place in versions.rows("named", "single")[1:]:
+        for scene in range(len(start)):
+            moved = versions.parameters[place, scene] != start[scene]
+            inside = [group for group, columns in groups.items() if not (moved & ~columns).any()]
+            assert inside, versions.names[place]
+            seen |= set(inside) if len(inside) == 1 else set()
+    assert seen == set(groups)
+    assert len(versions.rows("single")) == 1 + SIZES.n_random
+    part = world.test  # of scenes that it was fitted to it has some right: there is what to climb
+    right_there = LinearProbe.from_embeddings(
+        world.encoder, part.embeddings, part.labels, n_classes=24, l2=1e-4
+    ).eval()
+    climbed = False
+    for group, columns in groups.items():
+        found = ascend(world, right_there, ASCENT, only=group)
+        moved = found.parameters != start
+        climbed |= bool(moved[:, columns].any())
+        assert not moved[:, ~columns].any()
+    assert climbed, "at least one group gave the ascent something"
 
 
 def test_an_ascent_is_never_weaker_than_the_searches(world: World, probe: LinearProbe) -> None:
