@@ -10,8 +10,10 @@ from sparsedef.commands.running import (
     add_run_arguments,
     settings_of,
     tell,
+    whole_number,
 )
 from sparsedef.data import load_dataset
+from sparsedef.defenses.carso import shipped_files
 from sparsedef.evaluation import Cache, Words, work_bar, write_pages
 from sparsedef.evaluation.assemble import versions
 from sparsedef.reproduce.carso import run_all
@@ -40,27 +42,28 @@ def add_carso(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", metavar="FILE", help="of a --base by its name")
     parser.add_argument("--purifier", metavar="FILE", help="of sparsedef train carso, for --base")
     parser.add_argument(
+        "--shipped", action="store_true",
+        help="base and purifier that come with the library (digits, shapeworld)",
+    )  # fmt: skip
+    parser.add_argument(
         "--external", metavar="FILE.py:build", help="another purifier, such as a diffusion model"
     )
     parser.add_argument(
         "--nominal-eps", action="store_true", help="train by the paper's radii"
     )  # fmt: skip
+    parser.add_argument(
+        "--steps", type=whole_number, metavar="N",
+        help="of APGD and margin PGD; twice as many of the published PGD",
+    )  # fmt: skip
+    parser.add_argument("--draws", type=whole_number, metavar="D", help="EOT of the attacks")
     add_run_arguments(parser, "sparsedef-carso")
 
 
 def run_carso(arguments: argparse.Namespace) -> None:
     """Trains, attacks, prints the tables and writes the pages."""
-    if arguments.purifier is not None and arguments.base is None:
-        raise ValueError("--purifier needs --base, the classifier that it was trained for")
+    choice, amount = choice_of(arguments), amount_of(arguments)
     known = versions()
     cache = Cache(arguments.out / "cache", known)
-    amount = QUICK if arguments.quick else FULL
-    if arguments.images is not None:
-        amount = replace(amount, n_images=arguments.images)
-    choice = Choice(
-        arguments.base, arguments.weights, arguments.purifier, arguments.external,
-        arguments.nominal_eps,
-    )  # fmt: skip
     with work_bar() as bar:
         bar.say(arguments.dataset)
         size = arguments.size or (32 if arguments.dataset == "shapeworld" else None)
@@ -89,17 +92,47 @@ def run_carso(arguments: argparse.Namespace) -> None:
     print(f"\n{sentence}")
 
 
+def choice_of(arguments: argparse.Namespace) -> Choice:
+    """What is given instead of being trained."""
+    if arguments.purifier is not None and arguments.base is None:
+        raise ValueError("--purifier needs --base, the classifier that it was trained for")
+    base, purifier, title = arguments.base, arguments.purifier, ""
+    if arguments.shipped:
+        if base is not None:
+            raise ValueError("--shipped has a base and a purifier; pass no --base beside it")
+        base, purifier = map(str, shipped_files(arguments.dataset))
+        title = "wrn-10-1-silu, adversarially trained, shipped"
+    return Choice(
+        base, arguments.weights, purifier, arguments.external, arguments.nominal_eps, title
+    )
+
+
+def amount_of(arguments: argparse.Namespace) -> Amount:
+    """How much the options ask for."""
+    amount = QUICK if arguments.quick else FULL
+    if arguments.images is not None:
+        amount = replace(amount, n_images=arguments.images)
+    if arguments.steps is not None:
+        amount = replace(amount, steps=arguments.steps, published_steps=2 * arguments.steps)
+    if arguments.draws is not None:
+        amount = replace(amount, draws=arguments.draws)
+    return amount
+
+
 def _about(arguments: argparse.Namespace, amount: Amount, fixed_name: str) -> str:
     told = (
         "Base and purifier are small networks on small images; published figures stand beside "
         f"where they are verified. The fixed seed is attacked by {fixed_name}."
     )
+    if amount != replace(FULL, n_images=amount.n_images):
+        told += (
+            f" This is less than the paper's protocol: attacks of {amount.steps} steps and PGD of "
+            f"{amount.published_steps} with EOT {amount.draws}, where the paper has 100 and 200 "
+            f"with EOT 20; an EOT sweep of {', '.join(map(str, amount.sweep))}."
+        )
     if arguments.quick:
         told += (
-            f" This is a quick run: {amount.n_images} images, tiny networks trained briefly, "
-            f"attacks of {amount.steps} steps and PGD of {amount.published_steps} with EOT "
-            f"{amount.draws}, where the paper has 100 and 200 with EOT 20, an EOT sweep of "
-            f"{', '.join(map(str, amount.sweep))} instead of 1, 20, 100, and our own APGD in "
-            "AutoAttack's place. Its intervals are wide."
+            f" This is a quick run: {amount.n_images} images, tiny networks trained briefly, and "
+            "our own APGD in AutoAttack's place. Its intervals are wide."
         )
     return told

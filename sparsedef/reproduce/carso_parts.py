@@ -47,6 +47,7 @@ class Choice:
         purifier: File of ``sparsedef train carso``; ``None``: trained here.
         external: ``FILE.py:function`` of a purifier from outside, such as a diffusion model.
         nominal: Train against 4/255 and 8/255.
+        title: What to call the base; its file's name where it is empty.
     """
 
     base: str | None = None
@@ -54,6 +55,7 @@ class Choice:
     purifier: str | None = None
     external: str | None = None
     nominal: bool = False
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def build_parts(
         ablations[SPARSE_NAME] = Contender(
             _sparse(dataset, cache, base, purifier, sizes, seed, say)
         )
-    facts = [("base classifier", choice.base or f"{amount.base}, adversarially trained here")]
+    title = choice.title or choice.base or f"{amount.base}, adversarially trained here"
+    facts = [("base classifier", title)]
     if choice.external is None:
         facts.append(("diffusion purifier", "none is here (--external FILE.py:build takes yours)"))
     else:

@@ -16,7 +16,7 @@ from sparsedef.evaluation import Contender, Evaluation, Row, Task
 from sparsedef.evaluation.rows import LONGER, UNBOUNDED
 from sparsedef.reproduce.carso import Found
 from sparsedef.reproduce.carso_paper import BASES
-from sparsedef.reproduce.carso_sizes import FULL, QUICK
+from sparsedef.reproduce.carso_sizes import FULL, QUICK, Amount
 from sparsedef.reproduce.carso_tables import (
     attacks_table,
     first_sentence,
@@ -131,6 +131,22 @@ def test_full_runs_have_the_published_lengths() -> None:
     assert len(sweep_table(found_of(ROWS)).lines) == 1
 
 
+def test_options_cut_the_protocol_and_the_page_says_so() -> None:
+    parser = argparse.ArgumentParser()
+    reproduce.add_arguments(parser)
+
+    def amount(*options: str) -> Amount:
+        return reproduce_carso.amount_of(parser.parse_args(["carso", *options]))
+
+    assert amount("--images", "3") == replace(FULL, n_images=3)
+    cut = amount("--steps", "20", "--draws", "5")
+    assert (cut.steps, cut.published_steps, cut.draws) == (20, 40, 5)
+    arguments = parser.parse_args(["carso", "--steps", "20", "--draws", "5"])
+    told = reproduce_carso._about(arguments, cut, "AutoAttack")
+    assert "less than the paper's protocol: attacks of 20 steps and PGD of 40 with EOT 5" in told
+    assert "less than" not in reproduce_carso._about(arguments, amount("--images", "3"), "x")
+
+
 @pytest.mark.slow
 def test_a_tiny_run_writes_the_page_and_goes_on_without_attacking_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -161,6 +177,8 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     for command, message in (
         (["--purifier", "p.pt"], "--purifier needs --base"),
         (["--base", "wrn-10-1-silu", "--weights", "nowhere.pt"], "nowhere.pt"),
+        (["--base", "small_cnn", "--shipped"], "pass no --base beside it"),
+        (["--dataset", "photographs", "--shipped"], "dataset must be one of"),
     ):
         arguments = ["carso", "--quick", "--out", str(tmp_path / "out"), *command]
         assert reproduce.run(parser.parse_args(arguments)) == 1

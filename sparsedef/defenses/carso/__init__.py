@@ -19,6 +19,7 @@ from sparsedef.defenses.carso.fitting import (
     purifier_settings,
     run_training,
 )
+from sparsedef.defenses.carso.shipped import load_shipped_carso, shipped_files
 
 __all__ = [
     "AGGREGATIONS",
@@ -32,11 +33,13 @@ __all__ = [
     "fit_purifier",
     "literal_peel",
     "load_purifier",
+    "load_shipped_carso",
     "log_domain",
     "make_purifier",
     "mean_logit",
     "mean_probability",
     "purifier_settings",
     "run_training",
+    "shipped_files",
     "vote",
 ]
