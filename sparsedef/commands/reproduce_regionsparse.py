@@ -12,6 +12,7 @@ from sparsedef.evaluation.assemble import versions
 from sparsedef.reproduce.regionsparse import EXPERIMENTS
 from sparsedef.reproduce.regionsparse_paper import NOT_THERE
 
+QUICK_TRAINING = 2000  # images at most that networks and defenses of a quick run are fitted to
 ABOUT = "patches of clean images against adversarial noise"
 
 
@@ -37,6 +38,7 @@ def run_regionsparse(arguments: argparse.Namespace) -> None:
     plan = experiment.plan(seed=arguments.seed, quick=arguments.quick)
     plan = replace(plan, batch_size=arguments.batch_size)
     n = arguments.images or (experiment.n_quick if arguments.quick else 200)
+    n_train = arguments.train_images or (QUICK_TRAINING if arguments.quick else None)
     names = [arguments.dataset] if arguments.dataset else ["digits", "shapeworld"]
     with work_bar() as bar:
         tasks = []
@@ -44,7 +46,7 @@ def run_regionsparse(arguments: argparse.Namespace) -> None:
             bar.say(each)
             dataset = load_dataset(
                 each, root=arguments.root, size=arguments.size, seed=arguments.seed,
-                n_train=arguments.train_images,
+                n_train=n_train,
             )  # fmt: skip
             tasks.append(
                 experiment.task(

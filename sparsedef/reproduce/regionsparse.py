@@ -118,6 +118,7 @@ class Experiment:
         facts = (
             ("images", "those that the bare classifier has right, as in the paper: flattering"),
             ("accuracy before that choice", share),
+            ("training images", str(len(dataset.train))),
             *((f"{name} is left out of a quick run", "it is too slow") for name in left_out),
         )
         return Task(dataset.name, test, dataset.classes, contenders, dataset.source, facts)
