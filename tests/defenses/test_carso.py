@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparsedef.attacks import APGD, PGD
+from sparsedef.attacks.base import misclassified
 from sparsedef.defenses.carso import (
     CARSO,
     ConditionalDenoiser,
@@ -263,6 +264,21 @@ def test_what_it_is_compared_with_purifies() -> None:
         CARSO(classifier, make_purifier(settings, seed=0), taps=("input",))
     outside = ExternalPurifier(classifier, nn.Identity())
     assert torch.equal(outside(images), classifier(images))
+
+
+class Broken(nn.Module):
+    """A purifier that gives up on the first image."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([images[:1] * torch.nan, images[1:]])
+
+
+def test_an_image_that_a_purifier_from_outside_cannot_clean_is_no_answer() -> None:
+    classifier, images = make_classifier(), make_images(3)
+    logits = ExternalPurifier(classifier, Broken())(images)
+    assert logits[0].isnan().all()
+    torch.testing.assert_close(logits[1:], classifier(images)[1:])
+    assert misclassified(logits, logits.argmax(1))[0], "NaN never counts as right"
 
 
 def test_mistakes_are_named() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from sparsedef.defenses.base import Purifier
@@ -97,10 +96,10 @@ class ExternalPurifier(Purifier):
         raise ValueError("ExternalPurifier: give a network: ExternalPurifier(classifier, network)")
 
     def purify(self, images: Tensor) -> Tensor:
-        """Runs the network and brings its images back into [0, 1]."""
+        """Runs the network and brings its images back into [0, 1]; NaN stays, and is no answer."""
         found: Tensor = self.network(images)
         if found.shape != images.shape:
             raise ValueError(
                 f"ExternalPurifier: network must give {list(images.shape)}, got {list(found.shape)}"
             )
-        return torch.nan_to_num(found).clamp(0, 1)
+        return found.clamp(0, 1)
