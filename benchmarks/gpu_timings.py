@@ -1,5 +1,6 @@
 """Times every backend and every Triton kernel on a GPU, behind the same gate as on the CPU.
 
+First what the device can do at best: a copy, and products in float32, TF32 and bfloat16.
 Run by ``gpu.sh``. The result file is written anew after each row, so that a run that is cut off
 leaves what it has. ``--device cpu --size tiny`` rehearses everything that needs no GPU.
 """
@@ -52,6 +53,9 @@ OMP = {
     size: tuple(OmpSpec(*sizes, rule) for sizes in table for rule in ("omp", "ols"))
     for size, table in _OMP.items()
 }
+# also with bfloat16 inputs, which are computed in float32
+HALVED = {size: (OMP[size][0], LASSO[size][0]) for size in OMP}
+RATES = {"tiny": (2**16, 64), "full": (2**28, 8192)}  # floats copied, side of the matrices
 Problem = LassoProblem | OmpProblem
 
 
@@ -76,10 +80,17 @@ def candidates(problem: Problem) -> Iterator[Candidate]:
             yield Candidate(f"{backend}.{algorithm}", _lasso_call(problem, backend, algorithm))
 
 
+def _given(problem: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    if not problem.name.endswith(" bf16"):
+        return problem.x, problem.dictionary
+    return problem.x.bfloat16(), problem.dictionary.bfloat16()
+
+
 def _omp_call(problem: Any, backend: str) -> Callable[[], Any]:
+    x, dictionary = _given(problem)
     return lambda: sparsedef.omp(
-        problem.x,
-        problem.dictionary,
+        x,
+        dictionary,
         problem.n_nonzero,
         selection=problem.selection,
         layout="compact",
@@ -88,9 +99,10 @@ def _omp_call(problem: Any, backend: str) -> Callable[[], Any]:
 
 
 def _lasso_call(problem: LassoProblem, backend: str, algorithm: str) -> Callable[[], Any]:
+    x, dictionary = _given(problem)
     return lambda: sparsedef.lasso(
-        problem.x,
-        problem.dictionary,
+        x,
+        dictionary,
         problem.alpha,
         algorithm=algorithm,
         tol=GAP,
@@ -121,6 +133,35 @@ def time_problem(problem: Problem, seconds: float) -> Iterator[dict[str, Any]]:
         else:
             del result, codes
             yield {**row, **quality.row, **measure(candidate.call, problem.x.device, seconds)}
+
+
+def time_machine(device: torch.device, size: str, seconds: float) -> Iterator[dict[str, Any]]:
+    """Measures what the device can do at best: bytes copied, and products in three precisions."""
+    n_floats, side = RATES[size]
+    source = torch.zeros(n_floats, device=device)
+    target = torch.empty_like(source)
+    times = measure(lambda: target.copy_(source), device, seconds)
+    rate = 8 * n_floats / times["median_ms"] / 1e6
+    yield {"problem": "machine", "name": "copy", **times, "gb_per_s": rate}
+    before = torch.get_float32_matmul_precision()
+    try:
+        for name, setting, dtype in (
+            ("product float32", "highest", torch.float32), ("product tf32", "high", torch.float32),
+            ("product bfloat16", "highest", torch.bfloat16),
+        ):  # fmt: skip
+            torch.set_float32_matmul_precision(setting)
+            a = torch.ones(side, side, dtype=dtype, device=device)
+            times = measure(lambda a=a: a @ a, device, seconds)
+            rate = 2 * side**3 / times["median_ms"] / 1e9
+            yield {"problem": "machine", "name": name, **times, "tflops": rate}
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def halved(problem: Problem) -> Problem:
+    """The same problem with signals and atoms that bfloat16 holds: judged on what is computed."""
+    x, dictionary = problem.x.bfloat16().float(), problem.dictionary.bfloat16().float()
+    return replace(problem, name=f"{problem.name} bf16", x=x, dictionary=dictionary)
 
 
 def measure(call: Callable[[], Any], device: torch.device, seconds: float) -> dict[str, float]:
@@ -177,8 +218,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for spec in specs:
             problem = spec.build()
             x, dictionary = problem.x.to(device), problem.dictionary.to(device)
-            keep(time_problem(replace(problem, x=x, dictionary=dictionary), chosen.seconds))
+            problem = replace(problem, x=x, dictionary=dictionary)
+            keep(time_problem(problem, chosen.seconds))
+            if spec in HALVED[chosen.size]:
+                keep(time_problem(halved(problem), chosen.seconds))
 
+    keep(time_machine(device, chosen.size, 0.3))
     keep_problems(OMP[chosen.size])
     if device.type == "cuda":
         keep(time_kernels(device, chosen.size))
