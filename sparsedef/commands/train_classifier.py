@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 from sparsedef.attacks import PGD
 from sparsedef.commands.train_options import TrainJob, add_shared_arguments, radius
 from sparsedef.defenses import DEFENSES, Purifier
-from sparsedef.models.checkpoint import MODELS
+from sparsedef.models.checkpoint import MODELS, load_classifier
 from sparsedef.models.seeded import seeded
 from sparsedef.streams.ranks import Processes
 from sparsedef.training import RECIPES, Tensors, accuracy, train_classifier
+from sparsedef.training.state import digest
 
 PGD_STEPS = 20
 
@@ -44,6 +46,11 @@ class ClassifierTraining:
             "--model", default="small_cnn", metavar="SPEC",
             help=f"{' or '.join(MODELS)} (default: %(default)s)",
         )  # fmt: skip
+        parser.add_argument(
+            "--start", type=Path, metavar="FILE.pt",
+            help="begin at the weights of such a network that was trained before (adversarial "
+            "training of a random one may end at one answer for all images)",
+        )  # fmt: skip
         if self.is_adversarial:
             parser.add_argument(
                 "--eps", type=radius, default=8 / 255, help="linf radius (default: 8/255)"
@@ -68,12 +75,16 @@ class ClassifierTraining:
         eps = arguments.eps if self.is_adversarial else None
         names = ("model", "purified_by", "shift", "flip", "recipe", "lr")
         options = {name: getattr(arguments, name) for name in names}
+        if arguments.start is not None:
+            options["start"] = ranks.attempt(lambda: _digest(arguments.start))
         job = TrainJob.open(arguments, ranks, objective=self.objective, eps=eps, **options)
         about = job.finished()
         if about is None:
             size = job.plan["size"][-1]
             settings = {"n_classes": len(job.dataset.classes), "size": size}
-            model = ranks.attempt(lambda: _build(arguments.model, settings, arguments.seed))
+            model = ranks.attempt(
+                lambda: _build(arguments.model, settings, arguments.seed, arguments.start)
+            )
             model.to(job.device)
             train, validation = _images(job, arguments.purified_by, is_silent=arguments.quiet)
             trained = train_classifier(
@@ -124,11 +135,23 @@ class ClassifierTraining:
         )
 
 
-def _build(name: str, settings: dict[str, Any], seed: int) -> nn.Module:
+def _build(name: str, settings: dict[str, Any], seed: int, start: Path | None) -> nn.Module:
     if name not in MODELS:
         raise ValueError(f"--model must be one of {', '.join(MODELS)}, got {name}")
-    with seeded(seed):
-        return MODELS[name](**settings)
+    if start is None:
+        with seeded(seed):
+            return MODELS[name](**settings)
+    saved = load_classifier(start)
+    if (saved.name, saved.settings) != (name, settings):
+        raise ValueError(
+            f"--start must hold {name} with {settings}, got {saved.name} with {saved.settings}"
+        )
+    return saved.model.train()
+
+
+def _digest(start: Path) -> str:
+    """Of the weights that a training begins at."""
+    return digest(load_classifier(start).model.state_dict().values())
 
 
 def _images(job: TrainJob, purified_by: str | None, *, is_silent: bool) -> tuple[Tensors, Tensors]:

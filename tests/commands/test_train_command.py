@@ -113,6 +113,29 @@ def test_comdefends_networks_are_trained_and_judged(tmp_path: Path, capsys: Capt
     assert ("no better than a grey image" in text) == is_poor
 
 
+def test_it_begins_at_a_network_that_was_trained_before(tmp_path: Path, capsys: Capture) -> None:
+    first, out = tmp_path / "first.pt", tmp_path / "net.pt"
+    assert run("standard", "--out", first, "--epochs", 2, "--quiet") == 0
+    command = ("fgsm-at", "--out", out, "--epochs", 1, "--quiet")
+    # a rate at which nothing moves: what comes out is what it began at
+    assert run(*command, "--lr", "1e-9", "--start", first) == 0
+    begun, ended = load_classifier(first), load_classifier(out)
+    assert ended.about["figures"]["clean"] == begun.about["figures"]["clean"] > 0.5
+    close = [
+        torch.allclose(old, new, rtol=0, atol=1e-5)
+        for old, new in zip(begun.model.parameters(), ended.model.parameters(), strict=True)
+    ]
+    assert all(close)
+    assert run(*command, "--lr", "1e-9") == 1
+    assert "start was " in capsys.readouterr().err
+    other = ("--model", "wrn-10-1-silu", "--start", first)
+    assert run("fgsm-at", "--out", tmp_path / "b.pt", "--epochs", 1, *other) == 1
+    assert "--start must hold wrn-10-1-silu with" in capsys.readouterr().err
+    missing = ("--start", tmp_path / "none.pt")
+    assert run("fgsm-at", "--out", tmp_path / "b.pt", "--epochs", 1, *missing) == 1
+    assert "none.pt" in capsys.readouterr().err
+
+
 MISTAKES = [
     (("--model", "vgg"), f"--model must be one of {', '.join(MODELS)}, got vgg"),
     (("--root", "/data"), "digits comes with the installed packages and takes no root"),
