@@ -38,7 +38,6 @@ def run_regionsparse(arguments: argparse.Namespace) -> None:
     plan = experiment.plan(seed=arguments.seed, quick=arguments.quick)
     plan = replace(plan, batch_size=arguments.batch_size)
     n = arguments.images or (experiment.n_quick if arguments.quick else 200)
-    n_train = arguments.train_images or (QUICK_TRAINING if arguments.quick else None)
     names = [arguments.dataset] if arguments.dataset else ["digits", "shapeworld"]
     with work_bar() as bar:
         tasks = []
@@ -46,8 +45,10 @@ def run_regionsparse(arguments: argparse.Namespace) -> None:
             bar.say(each)
             dataset = load_dataset(
                 each, root=arguments.root, size=arguments.size, seed=arguments.seed,
-                n_train=n_train,
+                n_train=arguments.train_images,
             )  # fmt: skip
+            if arguments.quick and arguments.train_images is None:
+                dataset = replace(dataset, train=dataset.train.take(QUICK_TRAINING))
             tasks.append(
                 experiment.task(
                     dataset, cache, n=n, seed=arguments.seed, quick=arguments.quick, say=bar.say
