@@ -15,6 +15,7 @@ from sparsedef.reproduce.ssd_heads import HALF
 from sparsedef.reproduce.ssd_search import Outcome
 from sparsedef.reproduce.ssd_theory import Moved
 
+MOST_NAMED = 6  # conditions in a sentence
 RIVALS_TOLD = {
     "dense_concepts": "the dense head on the same concepts",
     "zero_shot": "zero-shot",
@@ -86,11 +87,15 @@ def read_reasons(
 
 
 def read_search(outcomes: Sequence[Outcome], duels: Sequence[Duel]) -> list[str]:
-    """Says where the sparse code won and where it did not."""
+    """Says where the sparse code won and where it did not; long lists are left to the table."""
 
     def titles(verdict: str) -> str:
         found = [each.condition.title for each in outcomes if each.verdict == verdict]
-        return " | ".join(found) if found else "nowhere"
+        if not found:
+            return "nowhere"
+        if len(found) > MOST_NAMED:
+            return f"in {len(found)}, see the table"
+        return " | ".join(found)
 
     return [
         f"Sparse code against dense head on the same dictionary, {len(outcomes)} conditions. The "

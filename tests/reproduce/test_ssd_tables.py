@@ -11,6 +11,7 @@ from sparsedef.evaluation.metrics import Difference, paired_difference
 from sparsedef.reproduce.ssd_attacks import OTHERS, STAND_IN, Attacked, Findings
 from sparsedef.reproduce.ssd_duel import Duel, search_table
 from sparsedef.reproduce.ssd_pictures import choose, scene_words
+from sparsedef.reproduce.ssd_reading import read_search
 from sparsedef.reproduce.ssd_search import Condition, Outcome
 from sparsedef.reproduce.ssd_tables import comparison, pixel_table
 from sparsedef.reproduce.ssd_world import Association
@@ -111,6 +112,18 @@ def test_the_winner_is_decided_by_the_images_on_which_they_differ() -> None:
     assert "50 % (sparse) and 25 % (dense)" in table.note
     assert "(text; 5 labels a class; clean head; edits of one group), gradient" in table.note
     assert "Searched edits again, with other labels: +25 [-10 to +50]." in table.note
+
+
+def test_a_sentence_names_a_few_conditions_and_counts_many() -> None:
+    both = "1" * 30
+    lost, won = outcome(both + "0" * 10, both + "1" * 10), outcome(both + "1" * 10, both + "0" * 10)
+    duels = [Duel(Condition("clean", "text", 0), "1100", "1000")]
+    few = read_search([lost, won], duels)[0]
+    assert "sparse code wins beyond noise: rich; 5 labels a class; confounded head." in few
+    assert "dense head wins: rich; 5 labels a class; confounded head." in few
+    many = read_search([lost] * 7, duels)[0]
+    assert "7 conditions. The sparse code wins beyond noise: nowhere." in many
+    assert "dense head wins: in 7, see the table." in many
 
 
 def test_the_paired_interval_covers_the_true_difference() -> None:
