@@ -311,6 +311,6 @@ EXPERIMENTS = {
     "figure 8": Experiment(
         "figure 8", "attacks made on other networks", _figure_8,
         _panels(8, _defended, TRANSFER, OTHERS), FIGURE_LINF, FIGURE_L2, with_transfer=True,
-        n_quick=8, slow=("tvm", OTHERS[1]),
+        n_quick=4, slow=("tvm", "comdefend", OTHERS[1]),
     ),
 }  # fmt: skip
