@@ -29,7 +29,8 @@ def test_all_of_them_together_are_under_six_megabytes() -> None:
 @pytest.mark.parametrize("dataset", SHIPPED)
 def test_their_files_say_how_they_were_made(dataset: str) -> None:
     base, purifier = (load_network(path) for path in shipped_files(dataset))
-    assert base.about["training"]["objective"] == "pgd_at"
+    assert base.about["training"]["objective"] in ("pgd_at", "fgsm_at")
+    assert base.about["figures"]["pgd_20"] > 0.5, "it is adversarially trained"
     assert purifier.about["training"]["objective"] == "carso"
     for each in (base, purifier):
         assert each.about["training"]["dataset"] == dataset

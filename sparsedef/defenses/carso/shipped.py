@@ -32,7 +32,7 @@ def load_shipped_carso(dataset: str = "digits", **options: Any) -> CARSO:
     """Loads a small CARSO that was trained before; nothing is downloaded.
 
     A wide residual network (``wrn-10-1-silu``), adversarially trained with ``eps = 8/255``, and
-    its purifier, trained by the preset ``"small"``. The files say how, with seeds and figures
+    its purifier, near the preset ``"small"``. The files say how, with seeds and figures
     (``models.checkpoint.load_network``).
 
     Args:
