@@ -8,12 +8,13 @@ from dataclasses import replace
 from sparsedef.commands.running import (
     add_data_arguments,
     add_run_arguments,
+    fraction,
     settings_of,
     tell,
     whole_number,
 )
 from sparsedef.data import load_dataset
-from sparsedef.defenses.carso import shipped_files
+from sparsedef.defenses.carso import SHIPPED, shipped_files
 from sparsedef.evaluation import Cache, Words, work_bar, write_pages
 from sparsedef.evaluation.assemble import versions
 from sparsedef.reproduce.carso import run_all
@@ -22,6 +23,7 @@ from sparsedef.reproduce.carso_pictures import strips
 from sparsedef.reproduce.carso_sizes import FULL, QUICK, Amount
 from sparsedef.reproduce.carso_tables import first_sentence, tables
 
+SHIPPED_TITLE = "wrn-10-1-silu, adversarially trained, shipped"
 ABOUT = "adversarial training and purification, blended"
 CAVEATS = (
     "The line “literal float32 PeeL” attacks through the published aggregation as it is, to show "
@@ -52,10 +54,18 @@ def add_carso(parser: argparse.ArgumentParser) -> None:
         "--nominal-eps", action="store_true", help="train by the paper's radii"
     )  # fmt: skip
     parser.add_argument(
-        "--steps", type=whole_number, metavar="N",
-        help="of APGD and margin PGD; twice as many of the published PGD",
+        "--strengths", nargs="+", type=fraction, metavar="EPS",
+        help="radii; ablations at the largest (default: 8/255 16/255; quick: 16/255)",
     )  # fmt: skip
-    parser.add_argument("--draws", type=whole_number, metavar="D", help="EOT of the attacks")
+    parser.add_argument(
+        "--steps", type=whole_number, metavar="N",
+        help="of APGD and margin PGD; twice as many of the published PGD, ten times as many "
+        "queries of Square; leaves out AutoAttack, whose lengths are fixed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--draws", type=whole_number, metavar="D",
+        help="EOT of the attacks; the sweep has 1, D and 5 D; leaves out AutoAttack",
+    )  # fmt: skip
     add_run_arguments(parser, "sparsedef-carso")
 
 
@@ -101,7 +111,7 @@ def choice_of(arguments: argparse.Namespace) -> Choice:
         if base is not None:
             raise ValueError("--shipped has a base and a purifier; pass no --base beside it")
         base, purifier = map(str, shipped_files(arguments.dataset))
-        title = "wrn-10-1-silu, adversarially trained, shipped"
+        title = SHIPPED_TITLE
     return Choice(
         base, arguments.weights, purifier, arguments.external, arguments.nominal_eps, title
     )
@@ -109,13 +119,19 @@ def choice_of(arguments: argparse.Namespace) -> Choice:
 
 def amount_of(arguments: argparse.Namespace) -> Amount:
     """How much the options ask for."""
-    amount = QUICK if arguments.quick else FULL
+    amount, steps, draws = QUICK if arguments.quick else FULL, arguments.steps, arguments.draws
+    if arguments.shipped and not arguments.quick and arguments.dataset in SHIPPED:
+        amount = replace(amount, purifier=SHIPPED[arguments.dataset])  # of the ablations
     if arguments.images is not None:
         amount = replace(amount, n_images=arguments.images)
-    if arguments.steps is not None:
-        amount = replace(amount, steps=arguments.steps, published_steps=2 * arguments.steps)
-    if arguments.draws is not None:
-        amount = replace(amount, draws=arguments.draws)
+    if arguments.strengths is not None:
+        amount = replace(amount, strengths=tuple(sorted(arguments.strengths)))
+    if steps is not None:
+        amount = replace(amount, steps=steps, published_steps=2 * steps, queries=10 * steps)
+    if draws is not None:
+        amount = replace(amount, draws=draws, sweep=tuple(sorted({1, draws, 5 * draws})))
+    if steps is not None or draws is not None:
+        amount = replace(amount, has_autoattack=False)
     return amount
 
 
@@ -124,15 +140,22 @@ def _about(arguments: argparse.Namespace, amount: Amount, fixed_name: str) -> st
         "Base and purifier are small networks on small images; published figures stand beside "
         f"where they are verified. The fixed seed is attacked by {fixed_name}."
     )
-    if amount != replace(FULL, n_images=amount.n_images):
+    if _lengths(amount) != _lengths(FULL):
         told += (
             f" This is less than the paper's protocol: attacks of {amount.steps} steps and PGD of "
             f"{amount.published_steps} with EOT {amount.draws}, where the paper has 100 and 200 "
             f"with EOT 20; an EOT sweep of {', '.join(map(str, amount.sweep))}."
         )
+    if not amount.has_autoattack:
+        told += " Our own APGD stands in AutoAttack's place."
     if arguments.quick:
+        whose = "those of the ablations" if arguments.shipped else "tiny networks"
         told += (
-            f" This is a quick run: {amount.n_images} images, tiny networks trained briefly, and "
-            "our own APGD in AutoAttack's place. Its intervals are wide."
+            f" This is a quick run: {amount.n_images} images, wide intervals, and {whose} trained "
+            "briefly."
         )
     return told
+
+
+def _lengths(amount: Amount) -> tuple[int, int, int]:
+    return amount.steps, amount.published_steps, amount.draws

@@ -101,7 +101,7 @@ def build_parts(
     plain = replace(sizes, latent=0)
     denoiser = _purifier(dataset, cache, base, plain, (INPUT,), choice, seed, say)
     ablations["denoiser only"] = Contender(ConditionalDenoiser(base, denoiser))
-    if choice.purifier is None:
+    if tuple(taps) == tapped_layers(base):  # the code is of a condition on all layers
         ablations[SPARSE_NAME] = Contender(
             _sparse(dataset, cache, base, purifier, sizes, seed, say)
         )

@@ -32,6 +32,7 @@ def test_their_files_say_how_they_were_made(dataset: str) -> None:
     assert base.about["training"]["objective"] in ("pgd_at", "fgsm_at")
     assert base.about["figures"]["pgd_20"] > 0.5, "it is adversarially trained"
     assert purifier.about["training"]["objective"] == "carso"
+    assert purifier.about["training"]["sizes"] == repr(SHIPPED[dataset])
     for each in (base, purifier):
         assert each.about["training"]["dataset"] == dataset
         assert each.about["training"]["seed"] == 0

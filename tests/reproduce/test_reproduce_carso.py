@@ -11,7 +11,7 @@ import torch
 from sparsedef.commands import reproduce, reproduce_carso
 from sparsedef.data import Split
 from sparsedef.defenses import Identity
-from sparsedef.defenses.carso import PRESETS
+from sparsedef.defenses.carso import PRESETS, SHIPPED
 from sparsedef.evaluation import Contender, Evaluation, Row, Task
 from sparsedef.evaluation.rows import LONGER, UNBOUNDED
 from sparsedef.reproduce.carso import Found
@@ -140,11 +140,25 @@ def test_options_cut_the_protocol_and_the_page_says_so() -> None:
 
     assert amount("--images", "3") == replace(FULL, n_images=3)
     cut = amount("--steps", "20", "--draws", "5")
-    assert (cut.steps, cut.published_steps, cut.draws) == (20, 40, 5)
+    assert (cut.steps, cut.published_steps, cut.queries) == (20, 40, 200)
+    assert (cut.draws, cut.sweep, cut.has_autoattack) == (5, (1, 5, 25), False)
+    assert amount("--strengths", "16/255", "4/255").strengths == (4 / 255, 16 / 255)
     arguments = parser.parse_args(["carso", "--steps", "20", "--draws", "5"])
     told = reproduce_carso._about(arguments, cut, "AutoAttack")
     assert "less than the paper's protocol: attacks of 20 steps and PGD of 40 with EOT 5" in told
+    assert "Our own APGD stands in AutoAttack's place" in told
     assert "less than" not in reproduce_carso._about(arguments, amount("--images", "3"), "x")
+
+
+def test_who_is_shipped_is_compared_with_purifiers_trained_alike() -> None:
+    parser = argparse.ArgumentParser()
+    reproduce.add_arguments(parser)
+    for quick in ([], ["--quick"]):
+        arguments = parser.parse_args(["carso", "--shipped", "--dataset", "shapeworld", *quick])
+        amount = reproduce_carso.amount_of(arguments)
+        assert amount.purifier == (QUICK.purifier if quick else SHIPPED["shapeworld"])
+        told = reproduce_carso._about(arguments, amount, "x")
+        assert ("those of the ablations trained briefly" in told) == bool(quick)
 
 
 @pytest.mark.slow

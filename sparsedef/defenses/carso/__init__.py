@@ -19,12 +19,13 @@ from sparsedef.defenses.carso.fitting import (
     purifier_settings,
     run_training,
 )
-from sparsedef.defenses.carso.shipped import load_shipped_carso, shipped_files
+from sparsedef.defenses.carso.shipped import SHIPPED, load_shipped_carso, shipped_files
 
 __all__ = [
     "AGGREGATIONS",
     "CARSO",
     "PRESETS",
+    "SHIPPED",
     "ConditionalDenoiser",
     "ExternalPurifier",
     "FixedCARSO",

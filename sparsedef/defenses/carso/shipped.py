@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from sparsedef.defenses.carso.carso import CARSO
-from sparsedef.defenses.carso.fitting import load_purifier
+from sparsedef.defenses.carso.fitting import PRESETS, Sizes, load_purifier
 from sparsedef.models.checkpoint import SavedNetwork, load_classifier, load_network, save_network
 from sparsedef.solvers.checks import check_choice
 from sparsedef.training.state import digest
 
-SHIPPED = ("digits", "shapeworld")
+# how each purifier was trained: its file says the same
+SHIPPED: Mapping[str, Sizes] = {
+    "digits": PRESETS["small"],
+    "shapeworld": replace(PRESETS["small"], condition=256, fraction=0.2, attack_steps=2),
+}
 FOLDER = Path(__file__).parent / "weights"
 
 
@@ -24,7 +30,7 @@ def shipped_files(dataset: str) -> tuple[Path, Path]:
     Raises:
         ValueError: There is none for this data set.
     """
-    check_choice("shipped_files", "dataset", dataset, SHIPPED)
+    check_choice("shipped_files", "dataset", dataset, tuple(SHIPPED))
     return FOLDER / f"{dataset}-base.pt", FOLDER / f"{dataset}-purifier.pt"
 
 
