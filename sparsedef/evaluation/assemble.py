@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from sparsedef.defenses.semantic import EmbeddingClassifier
 from sparsedef.evaluation.cache import Cache, source_digest
 from sparsedef.evaluation.contenders import NONE, Contender, fingerprint
 from sparsedef.models import load_model
+from sparsedef.models.from_file import module_from_file
 from sparsedef.models.seeded import seeded
 from sparsedef.training import train_classifier
 
@@ -128,7 +128,9 @@ def defend(
         say: Told in a few words what is being done now.
 
     Raises:
-        ValueError: A name is unknown, or a file has no such function.
+        ValueError: A name is unknown, a file has no such function, or the function failed.
+        FileNotFoundError: There is no such file.
+        TypeError: The function gave something else than a module.
     """
     found = {}
     for name in names:
@@ -137,8 +139,7 @@ def defend(
             model: nn.Module = DEFENSES[name].fit(classifier, train.images, train.labels, seed=seed)
             title = name
         else:
-            function, title = _from_file(name)
-            model = function(classifier, train.images, train.labels)
+            model, title = _from_file(name, classifier, train)
         # an encoder of its own: nothing can be taken off to get at the classifier
         is_apart = isinstance(model, EmbeddingClassifier) and model.encoder is not classifier
         found[title] = Contender(model.eval(), None if is_apart else bare)
@@ -157,19 +158,13 @@ def only_right(classifier: nn.Module, split: Split, batch_size: int = 256) -> Sp
     return split.where(torch.cat(guesses) == split.labels)
 
 
-def _from_file(spec: str) -> tuple[Callable[..., nn.Module], str]:
+def _from_file(spec: str, classifier: nn.Module, train: Split) -> tuple[nn.Module, str]:
     path, _, name = spec.rpartition(":")
     if not path.endswith(".py"):
         raise ValueError(
             f"defense must be one of {sorted(DEFENSES)} or file.py:function, got {spec!r}"
         )
-    if not Path(path).is_file():
-        raise ValueError(f"defense {spec!r}: there is no file {path}")
-    module_spec = importlib.util.spec_from_file_location(f"defense_{Path(path).stem}", path)
-    assert module_spec is not None
-    assert module_spec.loader is not None
-    module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
-    if not callable(getattr(module, name, None)):
-        raise ValueError(f"defense {spec!r}: {path} has no function {name}")
-    return getattr(module, name), name
+    model = module_from_file(
+        f"defense {spec}", path, name, lambda make: make(classifier, train.images, train.labels)
+    )
+    return model, name

@@ -19,3 +19,7 @@ class Noisy(nn.Module):
 
 def noisy(classifier: nn.Module, images: Tensor, labels: Tensor) -> nn.Module:
     return Noisy(classifier)
+
+
+def broken(classifier: nn.Module, images: Tensor, labels: Tensor) -> nn.Module:
+    raise KeyError("no such key")

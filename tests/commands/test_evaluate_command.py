@@ -16,9 +16,10 @@ pytest.importorskip("PIL")
 pytest.importorskip("jinja2")
 
 ROOT = Path(__file__).parents[2]
+OWN = ROOT / "tests/commands/own_defense.py"
 TINY = (
     "--quick", "--images", "12", "--attacks", "fgsm", "--defenses", "bilateral",
-    f"{ROOT}/tests/commands/own_defense.py:noisy", "--strengths", "16/255", "--batch-size", "4",
+    f"{OWN}:noisy", "--strengths", "16/255", "--batch-size", "4",
 )  # fmt: skip
 
 
@@ -76,6 +77,9 @@ def test_two_processes_give_the_table_of_one(whole: Path, tmp_path: Path) -> Non
     [
         (["--defenses", "magic"], "defense must be one of"),
         (["--model", "nothing.py:build"], "nothing.py"),
+        (["--defenses", "nothing.py:noisy"], "there is no file 'nothing.py'"),
+        (["--defenses", f"{OWN}:absent"], "the file defines no function 'absent'"),
+        (["--defenses", f"{OWN}:broken"], "failed: KeyError: 'no such key'"),
         (["--dataset", "cifar10"], "root"),
         (["--also", "hardened"], "--also must be NAME=SPEC"),
     ],
