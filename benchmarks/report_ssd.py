@@ -71,12 +71,7 @@ def _search(found: dict[str, Any]) -> str:
 def _duel(found: dict[str, Any]) -> str:
     repeats = tuple(Difference(*each) for each in found["repeats"])
     condition = Condition(**found["condition"])
-    duel = Duel(condition, found["sparse_right"], found["dense_right"], repeats)
-    return (
-        f"By gradient, each shown to the other, where validation scenes favour the sparse code "
-        f"most ({condition.title}): sparse {_percent(duel.sparse_right)}, dense "
-        f"{_percent(duel.dense_right)}; difference {points(duel.difference)}.{duel.repeated}"
-    )
+    return Duel(condition, found["sparse_right"], found["dense_right"], repeats).told
 
 
 def _percent(outcome: str) -> str:

@@ -56,6 +56,16 @@ class Duel:
         found = ", ".join(points(each) for each in self.repeats)
         return f" Searched edits again, with other labels: {found}."
 
+    @property
+    def told(self) -> str:
+        """All of it in words."""
+        left = [100 * r.count("1") / len(r) for r in (self.sparse_right, self.dense_right)]
+        return (
+            f"By gradient, each shown to the other, where validation scenes favour the sparse "
+            f"code most ({self.condition.title}): sparse {left[0]:.0f}, dense {left[1]:.0f}; "
+            f"difference {points(self.difference)}.{self.repeated}"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         _, low, high = self.difference
@@ -152,17 +162,8 @@ def search_table(outcomes: Sequence[Outcome], duels: Sequence[Duel]) -> PaperTab
         f"deviations; by chance one in twenty would); differences in points with 95 % intervals "
         f"for pairs. Both were chosen on validation scenes under edits of the same kinds, which "
         f"flatters both; the sparse code is the best of {outcomes[0].tried[0]} or so, the dense "
-        f"head of {outcomes[0].tried[1]}. {' '.join(map(_told, duels))}",
+        f"head of {outcomes[0].tried[1]}. {' '.join(each.told for each in duels)}",
     )  # fmt: skip
-
-
-def _told(each: Duel) -> str:
-    shares = [100 * r.count("1") / len(r) for r in (each.sparse_right, each.dense_right)]
-    return (
-        f"Where validation scenes favour the sparse code most ({each.condition.title}), gradient "
-        f"attacks on both, each shown to the other, leave {shares[0]:.0f} % (sparse) and "
-        f"{shares[1]:.0f} % (dense) right; difference {points(each.difference)}.{each.repeated}"
-    )
 
 
 def _line(each: Outcome) -> list[str]:

@@ -101,11 +101,5 @@ def read_search(outcomes: Sequence[Outcome], duels: Sequence[Duel]) -> list[str]
         f"Sparse code against dense head on the same dictionary, {len(outcomes)} conditions. The "
         f"sparse code wins beyond noise: {titles('sparse')}. The dense head wins: "
         f"{titles('dense')}. Elsewhere they tie.",
-        *(
-            f"By gradient, where validation scenes favour the sparse code most "
-            f"({each.condition.title}): sparse {percent(each.sparse_right)}, dense "
-            f"{percent(each.dense_right)}; {compare(each.sparse_right, each.dense_right)}."
-            f"{each.repeated}"
-            for each in duels
-        ),
+        *(each.told for each in duels),
     ]

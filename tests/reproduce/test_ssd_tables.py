@@ -108,9 +108,8 @@ def test_the_winner_is_decided_by_the_images_on_which_they_differ() -> None:
         ],
     )  # fmt: skip
     assert table.lines[0][-2].startswith("+50 [")
-    assert "(text; all labels; clean head), gradient" in table.note
-    assert "50 % (sparse) and 25 % (dense)" in table.note
-    assert "(text; 5 labels a class; clean head; edits of one group), gradient" in table.note
+    assert "(text; all labels; clean head): sparse 50, dense 25; difference +25" in table.note
+    assert "(text; 5 labels a class; clean head; edits of one group): sparse 100" in table.note
     assert "Searched edits again, with other labels: +25 [-10 to +50]." in table.note
 
 
