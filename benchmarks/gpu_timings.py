@@ -31,6 +31,7 @@ from benchmarks.race import judge, product
 
 BACKENDS = ("cuda", "triton", "reference")
 ROUNDS = 10
+MOST_CAPTURED = 1024  # signals: with more, launches are nothing beside the work
 LASSO = {
     "tiny": (LassoSpec("concepts", 8, 16, 32, 0.1),),
     "full": (
@@ -78,6 +79,30 @@ def candidates(problem: Problem) -> Iterator[Candidate]:
             continue
         for algorithm in ("active_set", "fista"):
             yield Candidate(f"{backend}.{algorithm}", _lasso_call(problem, backend, algorithm))
+    if isinstance(problem, LassoProblem) and len(problem.x) <= MOST_CAPTURED:
+        yield from _fixed(problem)
+
+
+def _fixed(problem: LassoProblem) -> Iterator[Candidate]:
+    """FISTA with as many steps as the gate demands and no look at the gap; as a CUDA graph too."""
+    is_cuda = problem.x.is_cuda
+    backend = "triton" if is_cuda else "reference"
+    try:
+        steps = int(_lasso_call(problem, backend, "fista")().n_iter.max())
+    except (sparsedef.BackendError, torch.OutOfMemoryError):
+        return  # its row has said so
+    call = _lasso_call(problem, backend, "fista", steps)
+    yield Candidate(f"{backend}.fista, fixed steps", call)
+    if is_cuda:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            code = call()
+
+        def replay() -> sparsedef.SparseCode:
+            graph.replay()
+            return code
+
+        yield Candidate(f"{backend}.fista, CUDA graph", replay)
 
 
 def _given(problem: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,16 +123,15 @@ def _omp_call(problem: Any, backend: str) -> Callable[[], Any]:
     )
 
 
-def _lasso_call(problem: LassoProblem, backend: str, algorithm: str) -> Callable[[], Any]:
+def _lasso_call(
+    problem: LassoProblem, backend: str, algorithm: str, steps: int | None = None
+) -> Callable[[], Any]:
     x, dictionary = _given(problem)
+    how: dict[str, Any] = {"tol": GAP, "layout": "compact"}
+    if steps is not None:  # nothing is waited for
+        how = {"tol": 0.0, "max_iter": steps}
     return lambda: sparsedef.lasso(
-        x,
-        dictionary,
-        problem.alpha,
-        algorithm=algorithm,
-        tol=GAP,
-        layout="compact",
-        backend=backend,
+        x, dictionary, problem.alpha, algorithm=algorithm, backend=backend, **how
     )
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
+from sparsedef.ops.library import is_traced
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -151,7 +153,7 @@ def check_images(who: str, images: Tensor) -> None:
         hint = " (one image? pass images[None])" if images.ndim == 3 else ""
         hint = " (grey? pass images.expand(-1, 3, -1, -1))" if images.shape[1:2] == (1,) else hint
         raise ValueError(f"{who}: images must be [B, 3, H, W], got {list(images.shape)}{hint}")
-    if torch.compiler.is_compiling() or images.numel() == 0:
+    if is_traced(images) or images.numel() == 0:
         return
     low, high = (bound.item() for bound in torch.aminmax(images.detach()))
     if math.isnan(low) or low < 0 or high > 1:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparsedef.defenses.base import check_images
+from sparsedef.ops.library import is_traced
 
 if TYPE_CHECKING:
     from sparsedef.defenses.regionsparse import RegionSparse
@@ -55,7 +56,7 @@ def check_region(region: Tensor, images: Tensor) -> Tensor:
             f"region must be [{n_images} or 1, 1, {height}, {width}] to match images "
             f"{list(images.shape)}, got {list(region.shape)}"
         )
-    if region.is_floating_point() and not torch.compiler.is_compiling():
+    if region.is_floating_point() and not is_traced(region):
         low, high = region.detach().aminmax()
         if not (low >= 0 and high <= 1):
             raise ValueError(f"region must lie in [0, 1], got [{low:.4g}, {high:.4g}]")

@@ -23,6 +23,18 @@ def autocasts(device: torch.device) -> bool:
     return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
+def is_captured(tensor: Tensor) -> bool:
+    """Says whether a CUDA graph is being captured: then nothing may wait for the device."""
+    if torch.compiler.is_compiling() or not tensor.is_cuda:
+        return False
+    return torch.cuda.is_current_stream_capturing()
+
+
+def is_traced(tensor: Tensor) -> bool:
+    """Says whether values cannot be read now: ``torch.compile`` traces, or a graph is captured."""
+    return torch.compiler.is_compiling() or is_captured(tensor)
+
+
 def as_given(device: torch.device) -> AbstractContextManager[Any]:
     """Makes products of tensors of ``device`` in these tensors' dtype, whatever autocast says.
 

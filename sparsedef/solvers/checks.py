@@ -2,7 +2,7 @@
 
 Every message says who, what must be, what was, and the way out where one is known. Checks that
 must read values (norms, signs, finiteness) wait for the device, and are left out while
-``torch.compile`` or ``torch.export`` traces.
+``torch.compile`` or ``torch.export`` traces, or a CUDA graph is captured.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from sparsedef.ops.library import autocasts
+from sparsedef.ops.library import autocasts, is_traced
 
 HALF = (torch.float16, torch.bfloat16)
 _FLOAT = (torch.float32, torch.float64, *HALF)
@@ -85,7 +85,7 @@ def meet(signals: Tensor, dictionary: Tensor) -> tuple[Tensor, Tensor]:
 def check_dictionary(who: str, dictionary: Tensor) -> None:
     """Demands at least one atom of at least one feature, all finite."""
     _check_dictionary_shape(who, dictionary)
-    if torch.compiler.is_compiling():
+    if is_traced(dictionary):
         return
     # A sum is finite only if all its terms are, and several times faster than looking at each.
     total = dictionary.detach().sum().item()
@@ -105,7 +105,7 @@ def _check_dictionary_shape(who: str, dictionary: Tensor) -> None:
 
 def check_unit_norm(who: str, dictionary: Tensor, tolerance: float, way_out: str) -> None:
     """Demands finite atoms of norm 1; atoms of norm 0 are allowed, they are never chosen."""
-    if torch.compiler.is_compiling():
+    if is_traced(dictionary):
         return
     norms = torch.linalg.vector_norm(dictionary.detach(), dim=1)
     low, high = torch.aminmax(norms)
@@ -138,7 +138,7 @@ def check_per_signal(who: str, name: str, value: float | Tensor, x: Tensor) -> T
         return x.new_full((x.shape[0],), float(value))
     else:
         raise TypeError(f"{who}: {name} must be a number or a tensor, got {type(value).__name__}")
-    if not torch.compiler.is_compiling() and not ((each >= 0) & each.isfinite()).all():
+    if not is_traced(each) and not ((each >= 0) & each.isfinite()).all():
         raise ValueError(f"{who}: {name} must be finite and >= 0, got {_worst(each.detach())}")
     return each
 
@@ -176,7 +176,7 @@ def check_support_size(
     if n_nonzero.device != x.device:
         raise ValueError(f"{who}: n_nonzero must be on {x.device} as x is, got {n_nonzero.device}")
     most = min(dictionary.shape)
-    if torch.compiler.is_compiling():
+    if is_traced(n_nonzero):
         return most, n_nonzero.clamp(0, most).to(torch.int32)
     if len(n_nonzero) == 0:
         return 1, n_nonzero.to(torch.int32)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sparsedef.backends.slots import pack
+from sparsedef.ops.library import is_traced
 from sparsedef.solvers.alpha import largest_alpha
 from sparsedef.solvers.checks import (
     check_choice,
@@ -75,7 +76,8 @@ def lasso(
             ``"ista"`` or ``"fista"`` (proximal gradient; FISTA with adaptive restart).
         nonnegative: Demand z >= 0.
         tol: A signal is done when its relative duality gap is at most this. ``None``: 1e-5 in
-            float32, 1e-10 in float64. 0: exactly ``max_iter`` steps of ISTA or FISTA.
+            float32, 1e-10 in float64. 0: exactly ``max_iter`` steps of ISTA or FISTA,
+            which wait for nothing: ``torch.cuda.graph`` can capture them (with dense codes).
         max_iter: Most steps (ISTA, FISTA: 10,000) or rounds of growth (active set: 200).
         init: Codes to start from, ``[B, N]``.
         layout: ``"dense"`` codes ``[B, N]``, or ``"compact"`` indices and values ``[B, K]`` with
@@ -201,7 +203,7 @@ def _to_result(
 
 def compact(codes: Tensor) -> tuple[Tensor, Tensor]:
     """Moves dense codes into slots, as many as the largest support; differentiable."""
-    if torch.compiler.is_compiling():
+    if is_traced(codes):
         width = codes.shape[1]
     else:
         width = int(torch.count_nonzero(codes, dim=1).amax()) if len(codes) else 0

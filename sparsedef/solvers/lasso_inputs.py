@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sparsedef.backends import Problem
+from sparsedef.ops.library import is_traced
 from sparsedef.solvers.checks import check_tensor
 
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]  # of the op
@@ -118,7 +119,7 @@ def check_init(init: object, x: Tensor, dictionary: Tensor, nonnegative: bool) -
         raise ValueError(f"lasso: init must be {list(shape)}, got {list(codes.shape)}")
     if codes.device != x.device:
         raise ValueError(f"lasso: init must be on {x.device} as x is, got {codes.device}")
-    if not torch.compiler.is_compiling():
+    if not is_traced(codes):
         if not codes.isfinite().all():
             raise ValueError("lasso: init must be finite, got NaN or infinity")
         if nonnegative and (codes < 0).any():
@@ -141,7 +142,7 @@ def check_weights(who: str, weights: object, dictionary: Tensor) -> Tensor | Non
             f"{who}: weights must be on {dictionary.device} as x is, got {each.device}"
         )
     each = each.to(dictionary.dtype)
-    if not torch.compiler.is_compiling():
+    if not is_traced(each):
         wrong = each.detach()[~((each > 0) & each.isfinite())]
         if len(wrong):
             raise ValueError(
@@ -156,7 +157,7 @@ def check_l2(who: str, l2: object, x: Tensor) -> float | Tensor:
     if isinstance(l2, Tensor):
         if l2.ndim != 0:
             raise ValueError(f"{who}: l2 must be one number, got a tensor {list(l2.shape)}")
-        if torch.compiler.is_compiling():
+        if is_traced(l2):
             return l2.to(x)
     elif isinstance(l2, bool) or not isinstance(l2, (int, float)):
         raise TypeError(f"{who}: l2 must be a number or a tensor, got {type(l2).__name__}")

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from sparsedef import ops
 from sparsedef.backends import Status
 from sparsedef.backends.certificate import relative_gap
-from sparsedef.ops.library import as_given
+from sparsedef.ops.library import as_given, is_traced
 from sparsedef.solvers.lasso_inputs import Inputs, Outputs, Settings
 
 
@@ -98,7 +98,7 @@ def join(parts: list[Outputs]) -> Outputs:
 def trim(outputs: Outputs) -> tuple[Tensor, Tensor]:
     """Indices and values of compact outputs, as wide as the largest support."""
     values, indices = outputs[:2]
-    if torch.compiler.is_compiling():
+    if is_traced(values):
         return indices, values
     width = int((indices >= 0).sum(dim=1).amax()) if len(indices) else 0
     return indices[:, :width].contiguous(), values[:, :width].contiguous()

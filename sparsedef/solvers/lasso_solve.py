@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from sparsedef import ops
 from sparsedef.backends import select_backend
+from sparsedef.ops.library import is_captured, is_traced
 from sparsedef.solvers.lasso_inputs import Inputs, Outputs, Settings, describe
 from sparsedef.solvers.lasso_repair import refit_overflow, unroll, unroll_uncertified
 
@@ -49,6 +49,14 @@ def plan(
     )
     slots = min(inputs.dictionary.shape) if layout == "compact" and is_active_set else 0
     chosen = select_backend(describe(inputs, settings), "reference" if is_unrolled else backend)
+    is_waiting = settings.tol > 0 or layout == "compact" or chosen == "reference"
+    if is_waiting and is_captured(inputs.x):
+        raise ValueError(
+            "lasso: while a CUDA graph is captured nothing may wait for the device: pass tol=0 with"
+            " algorithm='ista' or 'fista', layout='dense', and no gradient; got"
+            f" tol={settings.tol:g}, layout={layout!r}, backend {chosen!r}"
+            f"{' to record the steps' if is_unrolled else ''}"
+        )
     return Plan(slots, max_memory, gradient, is_unrolled, chosen)
 
 
@@ -62,7 +70,7 @@ def solve(inputs: Inputs, settings: Settings, how: Plan) -> tuple[Outputs, str]:
         return unroll(inputs, settings), "unrolled"
     outputs = ops.lasso(*inputs, *settings, how.slots, how.max_memory, how.backend)
     kind = "implicit" if outputs[0].requires_grad else "none"
-    if not torch.compiler.is_compiling():
+    if not is_traced(inputs.x):
         if how.slots:
             outputs = refit_overflow(inputs, settings, outputs, how.max_memory, how.backend)
         if kind == "implicit" and how.gradient == "auto":

@@ -8,8 +8,10 @@ import os
 
 import pytest
 import torch
+from spies import Reads, Waits
 from torch import Tensor
 
+import sparsedef
 from sparsedef.backends import BACKENDS, Status
 from sparsedef.backends.certificate import relative_gap
 from sparsedef.testing import TOLERANCES, make_problem
@@ -141,6 +143,60 @@ def test_fixed_steps_are_those_of_the_reference(
         assert mine.dtype == expected.dtype
         torch.testing.assert_close(mine, expected, atol=close, rtol=0)
     assert torch.equal(ours[4], theirs[4])
+
+
+@FORMS
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_fixed_steps_wait_for_nothing_so_that_a_graph_can_be_captured(
+    device: torch.device,
+    shape: tuple[int, int, int],
+    algorithm: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, dictionary, alpha = problem(shape, device)
+    for tol, is_waiting in ((1e-4, True), (0.0, False)):
+        with Waits() as waits, Reads() as reads:
+            solve(x, dictionary, alpha, tol=tol, max_iter=12, algorithm=algorithm)
+        assert bool(waits.seen + reads.seen) == is_waiting
+    # around the op: values of the arguments are not read while a graph is captured, as while
+    # torch.compile traces
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    with Waits() as waits, Reads() as reads:
+        sparsedef.lasso(
+            x, dictionary, alpha, algorithm=algorithm, tol=0, max_iter=3, backend="triton"
+        )
+    assert waits.seen + reads.seen == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_captured_graph_codes_the_signals_that_are_put_in_its_place(
+    shape: tuple[int, int, int], algorithm: str
+) -> None:
+    x, dictionary, alpha = problem(shape, torch.device("cuda"))
+
+    def code(signals: Tensor) -> sparsedef.SparseCode:
+        return sparsedef.lasso(
+            signals, dictionary, alpha, algorithm=algorithm, tol=0, max_iter=25, backend="triton"
+        )
+
+    held, others = x.clone(), x.flip(0) + 0.1
+    expected = code(others)  # compiles the kernels, as must be done before a capture
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = code(held)
+    held.copy_(others)
+    graph.replay()
+    assert torch.equal(captured.codes, expected.codes)
+    assert torch.equal(captured.residual, expected.residual)
+    assert torch.equal(captured.gap, expected.gap)
+    with (
+        pytest.raises(ValueError, match="while a CUDA graph is captured"),
+        torch.cuda.graph(torch.cuda.CUDAGraph()),
+    ):
+        sparsedef.lasso(held, dictionary, alpha, backend="triton", algorithm=algorithm)
 
 
 @FORMS

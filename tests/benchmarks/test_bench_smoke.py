@@ -132,4 +132,4 @@ def test_the_gpu_script_rehearses_without_a_gpu(tmp_path: Path) -> None:
         "build",
     ]
     timed = {row["name"] for row in results["rows"] if "median_ms" in row}
-    assert {"reference", "reference.fista"} <= timed
+    assert {"reference", "reference.fista", "reference.fista, fixed steps"} <= timed

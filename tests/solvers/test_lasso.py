@@ -1,5 +1,7 @@
 """LASSO: optimality first, then exact identities, then scikit-learn, then invariance."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sparsedef import Status, lasso
+from sparsedef.solvers import lasso_solve
 from sparsedef.testing import TOLERANCES, lasso_objective, make_problem
 
 DTYPES = [torch.float32, torch.float64]
@@ -267,3 +270,23 @@ def test_scaling_permuting_and_residual(
     permuted = lasso(x, dictionary[order], alpha)
     ours = lasso_objective(x, dictionary[order], permuted.codes, alpha)
     assert ((ours - lasso_objective(x, dictionary, code.codes, alpha)).abs() <= 1e-9).all()
+
+
+def test_what_would_wait_is_refused_while_a_cuda_graph_is_captured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, dictionary = make_problem(4, 8, 12)
+    # the state of a GPU that is not here; tests/backends/test_triton_lasso.py captures on one
+    monkeypatch.setattr(lasso_solve, "is_captured", lambda x: True)
+    fixed: dict[str, Any] = {"algorithm": "ista", "tol": 0.0, "max_iter": 3}
+    assert (lasso(x, dictionary, 0.1, **fixed).n_iter == 3).all()
+    for options, got in (
+        ({"algorithm": "active_set", "tol": None}, "tol=1e-10"),
+        ({"tol": 1e-3}, "tol=0.001"),
+        ({"layout": "compact"}, "layout='compact'"),
+        ({"backend": "reference"}, "backend 'reference'$"),
+    ):
+        with pytest.raises(ValueError, match=f"while a CUDA graph is captured.*got .*{got}"):
+            lasso(x, dictionary, 0.1, **(fixed | options))
+    with pytest.raises(ValueError, match="backend 'reference' to record the steps"):
+        lasso(x.requires_grad_(), dictionary, 0.1, **fixed)
