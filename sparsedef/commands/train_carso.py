@@ -13,6 +13,7 @@ from torch import nn
 
 from sparsedef.commands.running import whole_number
 from sparsedef.commands.train_options import TrainJob, add_shared_arguments
+from sparsedef.data import Dataset
 from sparsedef.defenses.carso import (
     PRESETS,
     FixedCARSO,
@@ -94,7 +95,7 @@ def sizes_of(arguments: argparse.Namespace) -> Sizes:
     return replace(PRESETS[arguments.preset], **changed)
 
 
-def load_base(arguments: argparse.Namespace, job: TrainJob) -> nn.Module:
+def load_base(arguments: argparse.Namespace, job: TrainJob[Dataset]) -> nn.Module:
     """Loads the classifier, frozen."""
     return load_model(
         arguments.base, n_classes=len(job.dataset.classes), size=job.plan["size"][-1],
@@ -112,7 +113,7 @@ def _file_digest(arguments: argparse.Namespace) -> str:
 
 
 def _train(
-    arguments: argparse.Namespace, job: TrainJob, classifier: nn.Module, sizes: Sizes
+    arguments: argparse.Namespace, job: TrainJob[Dataset], classifier: nn.Module, sizes: Sizes
 ) -> dict[str, Any]:
     data = job.dataset
     taps = tapped_layers(classifier) if arguments.taps is None else tuple(arguments.taps)
@@ -137,7 +138,11 @@ def _train(
 
 
 def _measure(
-    classifier: nn.Module, purifier: CARSOPurifier, taps: tuple[str, ...], job: TrainJob, seed: int
+    classifier: nn.Module,
+    purifier: CARSOPurifier,
+    taps: tuple[str, ...],
+    job: TrainJob[Dataset],
+    seed: int,
 ) -> dict[str, float]:
     """Clean accuracies on the validation images; attacks are left to reproduce."""
     part = job.dataset.validation
@@ -146,7 +151,7 @@ def _measure(
     return {"base_clean": accuracy(classifier, source), "clean": accuracy(defense, source)}
 
 
-def _summary(job: TrainJob, about: dict[str, Any]) -> str:
+def _summary(job: TrainJob[Dataset], about: dict[str, Any]) -> str:
     figures = about["figures"]
     return (
         f"{figures['clean']:.1%} of {about['n_validation']} clean validation images by 8 samples "

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sparsedef.attacks import PGD
 from sparsedef.commands.train_options import TrainJob, add_shared_arguments, radius
+from sparsedef.data import Dataset
 from sparsedef.defenses import DEFENSES, Purifier
 from sparsedef.models.checkpoint import MODELS, load_classifier
 from sparsedef.models.seeded import seeded
@@ -119,7 +120,7 @@ class ClassifierTraining:
             figures[f"pgd_{PGD_STEPS}"] = n_right / len(data)
         return figures
 
-    def _summary(self, job: TrainJob, about: dict[str, Any]) -> str:
+    def _summary(self, job: TrainJob[Dataset], about: dict[str, Any]) -> str:
         figures, plan = about["figures"], job.plan
         words = [f"{figures['clean']:.1%} clean"]
         if plan["eps"] is not None:
@@ -154,7 +155,9 @@ def _digest(start: Path) -> str:
     return digest(load_classifier(start).model.state_dict().values())
 
 
-def _images(job: TrainJob, purified_by: str | None, *, is_silent: bool) -> tuple[Tensors, Tensors]:
+def _images(
+    job: TrainJob[Dataset], purified_by: str | None, *, is_silent: bool
+) -> tuple[Tensors, Tensors]:
     """Training and validation data, maybe purified by a defense fitted to the training images."""
     train, validation = job.dataset.train, job.dataset.validation
     if purified_by is None:
@@ -165,7 +168,7 @@ def _images(job: TrainJob, purified_by: str | None, *, is_silent: bool) -> tuple
     return Tensors(parts["train"], train.labels), Tensors(parts["validation"], validation.labels)
 
 
-def _purify(job: TrainJob, name: str, *, is_silent: bool) -> dict[str, Tensor]:
+def _purify(job: TrainJob[Dataset], name: str, *, is_silent: bool) -> dict[str, Tensor]:
     from tqdm import tqdm
 
     train, seed = job.dataset.train, job.plan["seed"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from sparsedef.commands.running import whole_number
 from sparsedef.commands.train_options import TrainJob, add_shared_arguments
+from sparsedef.data import Dataset
 from sparsedef.models.comdefend import ComDefendCodec
 from sparsedef.models.seeded import seeded
 from sparsedef.streams.ranks import Processes
@@ -66,7 +67,7 @@ class ComDefendTraining:
         return _summary(job, about)
 
 
-def _summary(job: TrainJob, about: dict[str, Any]) -> str:
+def _summary(job: TrainJob[Dataset], about: dict[str, Any]) -> str:
     error, variance = (about["figures"][k] for k in ("mean_squared_error", "variance"))
     poor = (
         "\nThat is no better than a grey image: the code died, which a lower --lr or another "

@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +14,6 @@ from torch import Tensor
 from sparsedef.attacks import PGD
 from sparsedef.commands.running import whole_number
 from sparsedef.commands.train_options import TrainJob, radius
-from sparsedef.data import Dataset, Split
 from sparsedef.data.class_folders_split import load_cifar_fs, load_split_folders
 from sparsedef.data.class_split import ClassSplit, places
 from sparsedef.data.compositions import load_compositions
@@ -133,18 +132,9 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def validation_of(data: ClassSplit, schedule: Schedule, seed: int) -> tuple[Split, tuple[int, ...]]:
-    """Validation images, as many as the schedule allows, and their classes."""
-    count = len(data.validation)
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    is_kept = torch.zeros(count, dtype=torch.bool)
-    is_kept[order[: schedule.n_validation]] = True
-    return data.validation.where(is_kept), data.validation_classes
-
-
 def _prepare(
     arguments: argparse.Namespace, ranks: Processes
-) -> tuple[ClassSplit, Tensor, TrainJob, Schedule]:
+) -> tuple[ClassSplit, Tensor, TrainJob[ClassSplit], Schedule]:
     if not arguments.out.parent.is_dir():
         raise ValueError(f"--out must be in a folder that is there, got {arguments.out}")
     given = {name: getattr(arguments, name) for name in OVERRIDES}
@@ -162,8 +152,7 @@ def _prepare(
         "seed": arguments.seed,
     }  # fmt: skip
     device = to_device(arguments.device, local_rank())
-    # of the data set a job only tells others; here nobody asks
-    job = TrainJob(arguments.out, plan, cast(Dataset, data), device, ranks)
+    job = TrainJob(arguments.out, plan, data, device, ranks)
     return data, anchors, job, schedule
 
 
@@ -227,14 +216,14 @@ def _train(
     ranks: Processes,
     data: ClassSplit,
     anchors: Tensor,
-    job: TrainJob,
+    job: TrainJob[ClassSplit],
     schedule: Schedule,
 ) -> tuple[LAAT, Any]:
     encoder = build_embedding_net(
         seed=arguments.seed, width=anchors.shape[1], backbone=schedule.backbone
     )
     model = LAAT(encoder, anchors[list(data.seen)]).to(job.device)
-    chosen, classes = validation_of(data, schedule, arguments.seed)
+    chosen, classes = data.validation.take(schedule.n_validation), data.validation_classes
     source = Tensors(chosen.images, places(chosen.labels, classes))
     judge = model.with_anchors(anchors[list(classes)])
 
@@ -255,7 +244,7 @@ def _measure(
     model: LAAT, data: ClassSplit, anchors: Tensor, schedule: Schedule, seed: int
 ) -> dict[str, float]:
     """Zero-shot accuracies on the validation classes; the test classes are left to tests."""
-    chosen, classes = validation_of(data, schedule, seed)
+    chosen, classes = data.validation.take(schedule.n_validation), data.validation_classes
     judge = model.with_anchors(anchors[list(classes)])
     labels = places(chosen.labels, classes)
     attack, n_right = PGD(schedule.eps, steps=PGD_STEPS, seed=seed), 0
@@ -271,7 +260,7 @@ def _measure(
     }
 
 
-def _summary(job: TrainJob, about: dict[str, Any]) -> str:
+def _summary(job: TrainJob[ClassSplit], about: dict[str, Any]) -> str:
     figures = about["figures"]
     return (
         f"zero-shot, of {figures['n']} images of {figures['n_classes']} validation classes: "

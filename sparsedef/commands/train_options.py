@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -66,8 +66,11 @@ def radius(text: str) -> float:
     return value
 
 
+Data = TypeVar("Data")
+
+
 @dataclass(frozen=True)
-class TrainJob:
+class TrainJob(Generic[Data]):
     """What one training by command has to know.
 
     Args:
@@ -80,19 +83,19 @@ class TrainJob:
 
     out: Path
     plan: dict[str, Any]
-    dataset: Dataset
+    dataset: Data
     device: torch.device
     ranks: Processes
 
-    @classmethod
-    def open(cls, arguments: argparse.Namespace, ranks: Processes, **plan: Any) -> TrainJob:
+    @staticmethod
+    def open(arguments: argparse.Namespace, ranks: Processes, **plan: Any) -> TrainJob[Dataset]:
         """Loads the data and checks where the result shall be.
 
         Raises:
             ValueError: A setting is wrong.
         """
 
-        def load() -> TrainJob:
+        def load() -> TrainJob[Dataset]:
             if not arguments.out.parent.is_dir():
                 raise ValueError(f"--out must be in a folder that is there, got {arguments.out}")
             dataset = load_dataset(
@@ -107,7 +110,7 @@ class TrainJob:
                 **plan,
             }
             device = to_device(arguments.device, local_rank())
-            return cls(arguments.out, whole, dataset, device, ranks)
+            return TrainJob(arguments.out, whole, dataset, device, ranks)
 
         return ranks.attempt(load)
 
