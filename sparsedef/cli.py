@@ -18,6 +18,7 @@ from sparsedef.backends import ORDER
 from sparsedef.version import __version__
 
 BENCHES = {op: [f"bench_{op}.py"] for op in ("lasso", "omp", "patches", "dictionary")}
+GPU = "gpu"  # every backend and kernel of a GPU, as benchmarks/gpu.sh times them
 BENCHES["all"] = [name for names in BENCHES.values() for name in names]
 SIZES = ("tiny", "small", "full")
 COMMANDS = {
@@ -38,6 +39,13 @@ import sys
 sys.path.insert(0, sys.argv.pop(1))
 import sparsedef, pytest
 sys.exit(pytest.main(sys.argv[1:]))
+"""
+RUN_GPU = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+import sparsedef
+from benchmarks.gpu_timings import main
+sys.exit(main())
 """
 
 
@@ -100,9 +108,10 @@ def _add_bench_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Times sparsedef against every peer that is installed, in turns, after each has passed a "
         "check of its answer in float64, and prints the table. A stopped run continues where it "
-        "was. The benchmarks are in the repository, not in the installed package."
+        "was. The benchmarks are in the repository, not in the installed package. gpu times every "
+        "backend and kernel on a GPU (tiny or full)."
     )
-    parser.add_argument("op", choices=list(BENCHES), help="what to time")
+    parser.add_argument("op", choices=[*BENCHES, GPU], help="what to time")
     parser.add_argument("--size", choices=SIZES, default="small", help="(default: %(default)s)")
     parser.add_argument(
         "--threads", type=_count, nargs="+", default=sorted({1, os.cpu_count() or 1}),
@@ -134,6 +143,8 @@ def _bench(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
+    if arguments.op == GPU:
+        return _bench_gpu(root, arguments)
     missing = [name for module, name in NEEDED.items() if find_spec(module) is None]
     if missing:
         print(
@@ -157,6 +168,31 @@ def _bench(arguments: argparse.Namespace) -> int:
     elif results.exists():
         print(f"\nnot complete; finished rows are in {results}, the same command goes on")
     return 130 if status == 2 else status
+
+
+def _bench_gpu(root: Path, arguments: argparse.Namespace) -> int:
+    """Times every backend and kernel on the GPU, then prints README's table of them."""
+    import torch
+
+    if not torch.cuda.is_available():
+        print(
+            "sparsedef bench gpu: torch sees no GPU (benchmarks/gpu.sh --dry-run rehearses "
+            "without one)",
+            file=sys.stderr,
+        )
+        return 1
+    out = (arguments.out or Path("sparsedef-bench-gpu.json")).resolve()
+    home = str(Path(sparsedef.__file__).resolve().parents[1])
+    size = "tiny" if arguments.size == "tiny" else "full"
+    command = [sys.executable, "-c", RUN_GPU, home, "--size", size, "--out", str(out)]
+    status = subprocess.run(command, cwd=root, check=False).returncode
+    if out.exists():
+        print()
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.report_gpu", str(out)], cwd=root, check=True
+        )
+        print(f"\nwritten to {out}")
+    return status
 
 
 def _run_benchmarks(root: Path, out: Path, arguments: argparse.Namespace) -> int:

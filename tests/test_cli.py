@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 
 import sparsedef
 from sparsedef import cli, config
@@ -157,6 +158,20 @@ def test_bench_says_what_must_be_installed(
     assert cli.main(["bench", "omp", "--size", "tiny"]) == 1
     error = capsys.readouterr().err
     assert "its-package must be installed: pip install 'sparsedef[bench]'" in error
+
+
+@pytest.mark.skipif(
+    not (ROOT / "benchmarks" / "bench_omp.py").is_file(), reason="no benchmarks here"
+)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_bench_of_a_gpu_that_is_not_there_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    out = tmp_path / "gpu.json"
+    assert cli.main(["bench", "gpu", "--out", str(out)]) == 1
+    assert "torch sees no GPU (benchmarks/gpu.sh --dry-run" in capsys.readouterr().err
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(
