@@ -26,10 +26,12 @@ def markers(paper: str) -> tuple[str, str]:
 def render(results: dict[str, Any]) -> str:
     """Turns one result file into Markdown: its tables, what the checks found, versions."""
     parts = [f"### {results['title']}"]
+    alike: dict[str, list[str]] = {}
     for task, found in results["tasks"].items():
         facts = "; ".join(f"{name}: {value}" for name, value in found["facts"].items())
-        told = f" ({facts})" if facts else ""
-        parts.append(f"{task}: {len(found['sample_ids'])} images{told}.")
+        told = f"{len(found['sample_ids'])} images" + (f" ({facts})" if facts else "")
+        alike.setdefault(told, []).append(task)
+    parts += [f"{'; '.join(tasks)}: {told}." for told, tasks in alike.items()]
     paper = results["settings"].get("paper", "")
     for table in results["tables"][: TABLES.get(paper)]:
         parts.append(f"**{table['title']}**\n\n{grid(table['head'], table['lines'])}")

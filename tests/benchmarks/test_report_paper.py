@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ RESULTS = {
     "carso": ("carso-quick",),
 }
 
-MADE = {
+MADE: dict[str, Any] = {
     "title": "a title",
     "settings": {"seed": 3},
     "versions": {"torch": "2"},
@@ -33,6 +34,11 @@ def test_everything_is_there() -> None:
     assert "| x | y |\n| --- | --- |\n| 1 | 2 |" in text
     assert "- serious, c: t, d: m (and 1 more attacks alike)." in text
     assert "Settings: seed 3. Versions: torch 2." in text
+
+
+def test_what_holds_for_several_tasks_is_told_once() -> None:
+    same = MADE["tasks"] | {"digits, more": MADE["tasks"]["digits"]}
+    assert "digits; digits, more: 2 images (images: few)." in render(MADE | {"tasks": same})
 
 
 def test_it_is_written_between_the_markers(tmp_path: Path) -> None:
