@@ -103,7 +103,7 @@ SYSTEMS = (
         strength=4 / 255,
     ),
     System(
-        "CARSO", "docs/carso.md", "carso-quick", "digits", "carso", "none",
+        "CARSO", "docs/carso.md", "carso-digits", "digits", "carso", "none",
         "its adversarially trained base alone", "L-inf 16/255", strength=16 / 255,
     ),
 )  # fmt: skip

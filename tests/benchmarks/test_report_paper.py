@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = {
     "regionsparse": ("regionsparse-table2", "regionsparse-figure4"),
     "laat": ("laat-quick",),
-    "carso": ("carso-quick",),
+    "carso": ("carso-digits",),
 }
 
 MADE: dict[str, Any] = {
