@@ -106,6 +106,10 @@ SYSTEMS = (
         "CARSO", "docs/carso.md", "carso-digits", "digits", "carso", "none",
         "its adversarially trained base alone", "L-inf 16/255", strength=16 / 255,
     ),
+    System(
+        "CARSO", "docs/carso.md", "carso-shapeworld", "shapeworld", "carso", "none",
+        "its adversarially trained base alone", "L-inf 8/255", strength=8 / 255,
+    ),
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = {
     "regionsparse": ("regionsparse-table2", "regionsparse-figure4"),
     "laat": ("laat-quick",),
-    "carso": ("carso-digits",),
+    "carso": ("carso-digits", "carso-shapeworld"),
 }
 
 MADE: dict[str, Any] = {
