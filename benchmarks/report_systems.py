@@ -98,7 +98,7 @@ SYSTEMS = (
         "a dense head on the same concepts", "visible edits of the scene", norm="semantic",
     ),
     System(
-        "LAAT", "docs/laat.md", "laat-quick", "shapeworld, unseen classes, 5-way, AutoAttack",
+        "LAAT", "docs/laat.md", "laat", "shapeworld, unseen classes, 5-way, AutoAttack",
         "laat", "raw anchors", "anchors not expanded", "AutoAttack, L-inf 4/255",
         strength=4 / 255,
     ),

@@ -11,7 +11,7 @@ from benchmarks.report_paper import main, markers, render
 ROOT = Path(__file__).parents[2]
 RESULTS = {
     "regionsparse": ("regionsparse-table2", "regionsparse-figure4"),
-    "laat": ("laat-quick",),
+    "laat": ("laat",),
     "carso": ("carso-digits", "carso-shapeworld"),
 }
 
