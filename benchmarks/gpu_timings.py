@@ -92,17 +92,30 @@ def _fixed(problem: LassoProblem) -> Iterator[Candidate]:
     except (sparsedef.BackendError, torch.OutOfMemoryError):
         return  # its row has said so
     call = _lasso_call(problem, backend, "fista", steps)
-    yield Candidate(f"{backend}.fista, fixed steps", call)
+    yield Candidate(f"{backend}.fista, fixed steps", call)  # is called before the capture
     if is_cuda:
-        graph = torch.cuda.CUDAGraph()
+        yield Candidate(f"{backend}.fista, CUDA graph", _captured(call))
+
+
+def _captured(call: Callable[[], sparsedef.SparseCode]) -> Callable[[], sparsedef.SparseCode]:
+    """A replay of ``call``, whose kernels are compiled; if it cannot be captured, what says so."""
+    graph = torch.cuda.CUDAGraph()
+    try:
         with torch.cuda.graph(graph):
             code = call()
+    except (RuntimeError, ValueError) as error:
+        reason = f"not captured: {error}"
 
-        def replay() -> sparsedef.SparseCode:
-            graph.replay()
-            return code
+        def fail() -> sparsedef.SparseCode:
+            raise sparsedef.BackendError(reason)
 
-        yield Candidate(f"{backend}.fista, CUDA graph", replay)
+        return fail
+
+    def replay() -> sparsedef.SparseCode:
+        graph.replay()
+        return code
+
+    return replay
 
 
 def _given(problem: Any) -> tuple[torch.Tensor, torch.Tensor]:
