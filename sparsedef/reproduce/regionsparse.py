@@ -302,11 +302,12 @@ EXPERIMENTS = {
     "figure 6": Experiment(
         "figure 6", "networks retrained on transformed images, attacked by what was made on the "
         "original one", _figure_6, _panels(6, _retrained, TRANSFER, (NONE,)),
-        FIGURE_LINF, FIGURE_L2, with_transfer=True,
+        FIGURE_LINF, FIGURE_L2, with_transfer=True, n_quick=16,
     ),
     "figure 7": Experiment(
         "figure 7", "networks retrained on transformed images, attacked without the transformation",
         _figure_6, _panels(7, _retrained, GRAY_BOX), FIGURE_LINF, FIGURE_L2, with_transfer=True,
+        n_quick=16,
     ),
     "figure 8": Experiment(
         "figure 8", "attacks made on other networks", _figure_8,
