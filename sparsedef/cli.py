@@ -37,15 +37,8 @@ NEEDED = {"pytest": "pytest", "pytest_benchmark": "pytest-benchmark", "sklearn":
 RUN = """
 import sys
 sys.path.insert(0, sys.argv.pop(1))
-import sparsedef, pytest
-sys.exit(pytest.main(sys.argv[1:]))
-"""
-RUN_GPU = """
-import sys
-sys.path.insert(0, sys.argv.pop(1))
-import sparsedef
-from benchmarks.gpu_timings import main
-sys.exit(main())
+import runpy, sparsedef
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
 
 
@@ -182,9 +175,8 @@ def _bench_gpu(root: Path, arguments: argparse.Namespace) -> int:
         )
         return 1
     out = (arguments.out or Path("sparsedef-bench-gpu.json")).resolve()
-    home = str(Path(sparsedef.__file__).resolve().parents[1])
     size = "tiny" if arguments.size == "tiny" else "full"
-    command = [sys.executable, "-c", RUN_GPU, home, "--size", size, "--out", str(out)]
+    command = [*_run("benchmarks.gpu_timings"), "--size", size, "--out", str(out)]
     status = subprocess.run(command, cwd=root, check=False).returncode
     if out.exists():
         print()
@@ -200,9 +192,8 @@ def _run_benchmarks(root: Path, out: Path, arguments: argparse.Namespace) -> int
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     # Before anything that does arithmetic is imported.
     threads = dict.fromkeys(THREAD_VARIABLES, str(max(arguments.threads)))
-    home = str(Path(sparsedef.__file__).resolve().parents[1])
     command = [
-        *(sys.executable, "-c", RUN, home),
+        *_run("pytest"),
         *(str(root / "benchmarks" / name) for name in BENCHES[arguments.op]),
         *("-q", "--no-header", "--tb=short", "--benchmark-quiet", "-p", "no:cacheprovider"),
         *("-o", "console_output_style=classic", "--rootdir", str(root)),
@@ -212,9 +203,18 @@ def _run_benchmarks(root: Path, out: Path, arguments: argparse.Namespace) -> int
     return subprocess.run(command, cwd=root, env={**own, **threads}, check=False).returncode
 
 
+def _run(module: str) -> list[str]:
+    return [sys.executable, "-c", RUN, str(_home()), module]
+
+
+def _home() -> Path:
+    """The folder that holds the sparsedef which was asked."""
+    return Path(sparsedef.__file__).resolve().parents[1]
+
+
 def _find_benchmarks() -> Path | None:
     """The checkout that holds the benchmarks: where sparsedef lies, or the current folder."""
-    for root in (Path(sparsedef.__file__).resolve().parents[1], Path.cwd()):
+    for root in (_home(), Path.cwd()):
         if (root / "benchmarks" / "bench_lasso.py").is_file():
             return root
     return None

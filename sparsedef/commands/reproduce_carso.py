@@ -23,7 +23,6 @@ from sparsedef.reproduce.carso_pictures import strips
 from sparsedef.reproduce.carso_sizes import FULL, QUICK, Amount
 from sparsedef.reproduce.carso_tables import first_sentence, tables
 
-SHIPPED_TITLE = "wrn-10-1-silu, adversarially trained, shipped"
 ABOUT = "adversarial training and purification, blended"
 CAVEATS = (
     "The line “literal float32 PeeL” attacks through the published aggregation as it is, to show "
@@ -111,7 +110,7 @@ def choice_of(arguments: argparse.Namespace) -> Choice:
         if base is not None:
             raise ValueError("--shipped has a base and a purifier; pass no --base beside it")
         base, purifier = map(str, shipped_files(arguments.dataset))
-        title = SHIPPED_TITLE
+        title = "wrn-10-1-silu, adversarially trained, shipped"
     return Choice(
         base, arguments.weights, purifier, arguments.external, arguments.nominal_eps, title
     )
@@ -120,7 +119,7 @@ def choice_of(arguments: argparse.Namespace) -> Choice:
 def amount_of(arguments: argparse.Namespace) -> Amount:
     """How much the options ask for."""
     amount, steps, draws = QUICK if arguments.quick else FULL, arguments.steps, arguments.draws
-    if arguments.shipped and not arguments.quick and arguments.dataset in SHIPPED:
+    if arguments.shipped and not arguments.quick:
         amount = replace(amount, purifier=SHIPPED[arguments.dataset])  # of the ablations
     if arguments.images is not None:
         amount = replace(amount, n_images=arguments.images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparsedef.ops.library import as_given, is_traced
+from sparsedef.ops.library import as_given
 from sparsedef.solvers.checks import check_pair
 from sparsedef.solvers.lasso_inputs import check_weights
 
@@ -62,7 +62,7 @@ def largest_alpha(
     is_finite = x.isfinite().all(dim=1)
     signals = x.where(is_finite[:, None], 0)
     with torch.no_grad():
-        if is_traced(signals):
+        if torch.compiler.is_compiling():
             atoms = _most_correlated(signals, dictionary, nonnegative)
         else:
             parts = signals.split(max(1, _CHUNK // len(dictionary)))

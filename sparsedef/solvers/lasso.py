@@ -76,8 +76,8 @@ def lasso(
             ``"ista"`` or ``"fista"`` (proximal gradient; FISTA with adaptive restart).
         nonnegative: Demand z >= 0.
         tol: A signal is done when its relative duality gap is at most this. ``None``: 1e-5 in
-            float32, 1e-10 in float64. 0: exactly ``max_iter`` steps of ISTA or FISTA,
-            which wait for nothing: ``torch.cuda.graph`` can capture them (with dense codes).
+            float32, 1e-10 in float64. 0: exactly ``max_iter`` steps of ISTA or FISTA;
+            with dense codes Triton's wait for nothing: ``torch.cuda.graph`` can capture them.
         max_iter: Most steps (ISTA, FISTA: 10,000) or rounds of growth (active set: 200).
         init: Codes to start from, ``[B, N]``.
         layout: ``"dense"`` codes ``[B, N]``, or ``"compact"`` indices and values ``[B, K]`` with
