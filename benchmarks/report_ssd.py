@@ -17,7 +17,8 @@ from sparsedef.evaluation.metrics import Difference
 from sparsedef.evaluation.report import PaperTable
 from sparsedef.evaluation.rows import Row
 from sparsedef.evaluation.threats import WORST_CASE
-from sparsedef.reproduce.ssd_duel import Duel, points
+from sparsedef.reproduce.layout import points
+from sparsedef.reproduce.ssd_duel import Duel
 from sparsedef.reproduce.ssd_reading import read_head
 from sparsedef.reproduce.ssd_search import Condition
 from sparsedef.reproduce.ssd_tables import comparison

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.document import grid, put
 from sparsedef.evaluation.metrics import Difference, paired_difference
 from sparsedef.evaluation.threats import CLEAN, WORST_CASE
-from sparsedef.reproduce.ssd_duel import points
+from sparsedef.reproduce.layout import points
 
 BEGIN, END = "<!-- systems:begin -->", "<!-- systems:end -->"
 NOTE = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sparsedef.evaluation import Evaluation
-from sparsedef.evaluation.metrics import wilson_interval
+from sparsedef.evaluation.metrics import Difference, wilson_interval
 from sparsedef.evaluation.report import PaperTable
 from sparsedef.evaluation.rows import Row, clean_row, describe_strength, pointwise
 from sparsedef.evaluation.table import mark
@@ -126,3 +126,9 @@ def figure(
         lines,
         note,
     )
+
+
+def points(found: Difference) -> str:
+    """A difference in points with its interval, as ``+17 [+4 to +29]``."""
+    value, low, high = (100 * each for each in found)
+    return f"{value:+.0f} [{low:+.0f} to {high:+.0f}]"

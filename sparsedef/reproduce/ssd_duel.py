@@ -9,6 +9,7 @@ from typing import Any
 from sparsedef.defenses.semantic import SSD, ConceptClassifier
 from sparsedef.evaluation.metrics import Difference, paired_difference
 from sparsedef.evaluation.report import PaperTable
+from sparsedef.reproduce.layout import points
 from sparsedef.reproduce.ssd_attacks import ASCENT, Advance, Attacked, as_outcome, ascend
 from sparsedef.reproduce.ssd_heads import right
 from sparsedef.reproduce.ssd_search import (
@@ -70,12 +71,6 @@ class Duel:
         """As plain values."""
         _, low, high = self.difference
         return asdict(self) | {"ci_low": low, "ci_high": high}
-
-
-def points(found: Difference) -> str:
-    """A difference in points with its interval, as ``+17 [+4 to +29]``."""
-    value, low, high = (100 * each for each in found)
-    return f"{value:+.0f} [{low:+.0f} to {high:+.0f}]"
 
 
 def duel(world: World, outcomes: Sequence[Outcome]) -> Duel:
